@@ -1,0 +1,121 @@
+// Copyright The extauth-guard Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package apirule
+
+import (
+	"encoding/json"
+	"fmt"
+	"strings"
+
+	jsonpatch "gopkg.in/evanphx/json-patch.v4"
+
+	"github.com/extauth-guard/extauth-guard/pkg/annotation"
+)
+
+// Edit is one change in domain terms: a rule gets authorizers.
+type Edit struct {
+	// Rule is the index of the rule in spec.rules.
+	Rule int
+	// Replaces is the strategy that the rule has now: Open gets extAuth,
+	// ExtAuth without authorizers gets its list filled, NoAuth loses noAuth,
+	// and JWT becomes extAuth with the jwt as restrictions, verbatim.
+	Replaces Strategy
+	// Authorizers are the names to set, in this order; never empty.
+	Authorizers []string
+}
+
+// Edits is everything that changes on one APIRule. The zero value changes
+// nothing.
+type Edits struct {
+	Rules []Edit
+	// Provenance is the new value of the annotation [annotation.Injected]; nil
+	// leaves the annotation as it is, and "" removes it.
+	Provenance *string
+}
+
+// Empty is true if nothing changes.
+func (e Edits) Empty() bool {
+	return len(e.Rules) == 0 && e.Provenance == nil
+}
+
+// Operation is one operation of a JSON Patch (RFC 6902, section 4).
+type Operation struct {
+	Op    string `json:"op"`
+	From  string `json:"from,omitempty"`
+	Path  string `json:"path"`
+	Value any    `json:"value,omitempty"`
+}
+
+// JSONPatch renders edits of the APIRule that view was read from as RFC 6902
+// operations. Every operation names exactly the path it means; nothing is
+// derived from a diff of two documents, and nothing is tested, because a failed
+// test would refuse the request. No edits give no operations.
+func JSONPatch(view View, edits Edits) []Operation {
+	var operations []Operation
+	for _, edit := range edits.Rules {
+		operations = append(operations, edit.operations()...)
+	}
+	return append(operations, annotationOperations(view, edits.Provenance)...)
+}
+
+func (e Edit) operations() []Operation {
+	rule := fmt.Sprintf("/spec/rules/%d", e.Rule)
+	add := Operation{Op: "add", Path: rule + "/extAuth", Value: map[string]any{"authorizers": e.Authorizers}}
+	switch e.Replaces {
+	case ExtAuth:
+		return []Operation{{Op: "add", Path: rule + "/extAuth/authorizers", Value: e.Authorizers}}
+	case NoAuth:
+		return []Operation{{Op: "remove", Path: rule + "/noAuth"}, add}
+	case JWT: // a move keeps the jwt verbatim by construction
+		return []Operation{add, {Op: "move", From: rule + "/jwt", Path: rule + "/extAuth/restrictions"}}
+	case Open, Malformed:
+	}
+	return []Operation{add}
+}
+
+func annotationOperations(view View, provenance *string) []Operation {
+	const annotations = "/metadata/annotations"
+	if provenance == nil {
+		return nil
+	}
+	path := annotations + "/" + escape(annotation.Injected)
+	_, present := view.Annotations[annotation.Injected]
+	switch {
+	case *provenance == "" && present:
+		return []Operation{{Op: "remove", Path: path}}
+	case *provenance == "":
+		return nil
+	case !view.HasAnnotations:
+		return []Operation{{Op: "add", Path: annotations, Value: map[string]string{annotation.Injected: *provenance}}}
+	}
+	return []Operation{{Op: "add", Path: path, Value: *provenance}}
+}
+
+// escape writes a key as a reference token of a JSON Pointer (RFC 6901,
+// section 3).
+func escape(key string) string {
+	return strings.NewReplacer("~", "~0", "/", "~1").Replace(key)
+}
+
+// Apply returns object with operations applied to it, as the API server would.
+// The object itself is not changed. It fails if an operation names a path that
+// does not exist, which [JSONPatch] of a View of the same object never does.
+func Apply(object []byte, operations []Operation) ([]byte, error) {
+	if len(operations) == 0 {
+		return object, nil
+	}
+	raw, err := json.Marshal(operations)
+	if err != nil {
+		return nil, fmt.Errorf("encoding the JSON Patch: %w", err)
+	}
+	patch, err := jsonpatch.DecodePatch(raw)
+	if err != nil {
+		return nil, fmt.Errorf("reading the JSON Patch: %w", err)
+	}
+	patched, err := patch.Apply(object)
+	if err != nil {
+		return nil, fmt.Errorf("applying the JSON Patch: %w", err)
+	}
+	return patched, nil
+}

@@ -1,0 +1,47 @@
+// Copyright The extauth-guard Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package istio
+
+import (
+	"fmt"
+
+	"sigs.k8s.io/yaml"
+)
+
+// Where the mesh configuration is: the ConfigMap that Kyma's Istio module
+// writes and that istiod reads.
+const (
+	MeshNamespace = "istio-system"
+	MeshConfigMap = "istio"
+	MeshKey       = "mesh"
+)
+
+// Mesh is what the mesh configuration says about extension providers. An
+// authorizer is effective once the mesh has a provider of its name.
+type Mesh struct {
+	// Providers maps the name of each extension provider to whether it speaks
+	// ext_authz over HTTP, the only kind that an APIRule can use.
+	Providers map[string]bool
+}
+
+// ParseMesh reads the value of [MeshKey]. Fields it does not know are ignored.
+// Of several providers of one name the first counts, as for Kyma's API Gateway.
+func ParseMesh(raw string) (Mesh, error) {
+	var document struct {
+		ExtensionProviders []struct {
+			Name              string         `json:"name"`
+			EnvoyExtAuthzHTTP map[string]any `json:"envoyExtAuthzHttp"`
+		} `json:"extensionProviders"`
+	}
+	if err := yaml.Unmarshal([]byte(raw), &document); err != nil {
+		return Mesh{}, fmt.Errorf("reading the mesh configuration: %w", err)
+	}
+	mesh := Mesh{Providers: make(map[string]bool, len(document.ExtensionProviders))}
+	for _, provider := range document.ExtensionProviders {
+		if _, seen := mesh.Providers[provider.Name]; !seen {
+			mesh.Providers[provider.Name] = provider.EnvoyExtAuthzHTTP != nil
+		}
+	}
+	return mesh, nil
+}
