@@ -1,0 +1,154 @@
+// Copyright The extauth-guard Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package policy
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/extauth-guard/extauth-guard/pkg/annotation"
+	"github.com/extauth-guard/extauth-guard/pkg/apirule"
+	"github.com/extauth-guard/extauth-guard/pkg/internal/suggest"
+)
+
+// Check tells what is wrong with an APIRule as it would be stored, in the order
+// of the rules and, for each rule, of the checks. It is deterministic, and it
+// never looks at anything but its arguments.
+//
+// An APIRule that is skipped as a whole has no findings; one that belongs to
+// another controller, and a rule in front of an authorizer itself, has warnings
+// only.
+func Check(view apirule.View, facts Facts, settings Settings) []Finding {
+	switch skip(view, settings) {
+	case Deleting, LegacyObject, NamespaceExcluded:
+		return nil
+	case ControllerOwned:
+		return demoteAll(check(view, facts, settings))
+	}
+	return check(view, facts, settings)
+}
+
+func check(view apirule.View, facts Facts, settings Settings) []Finding {
+	all := newLevels(view, facts)
+	found := all.faults(view)
+	for _, rule := range view.Rules {
+		want, readable := all.intentOf(rule, settings)
+		one := subject{rule: rule, want: want, readable: readable, view: view, facts: facts, settings: settings}
+		of := one.check()
+		if facts.Registry.Fronts(rule.Service) != "" {
+			of = demoteAll(of)
+		}
+		found = append(found, of...)
+	}
+	return found
+}
+
+// subject is one rule with everything that a check of it may look at.
+type subject struct {
+	rule     apirule.Rule
+	want     intent
+	readable bool // want can be relied on
+	view     apirule.View
+	facts    Facts
+	settings Settings
+}
+
+func (s subject) check() []Finding {
+	var found []Finding
+	for _, one := range []func(subject) []Finding{
+		checkRegistered,
+		checkInjected,
+		checkLeftOpen,
+	} {
+		found = append(found, one(s)...)
+	}
+	return found
+}
+
+// checkRegistered reports authorizers that are not registered: istiod answers
+// every request to such a rule with 403 (Istio pilot,
+// security/authz/builder/extauthz.go), and nothing else says why.
+func checkRegistered(s subject) []Finding {
+	var found []Finding
+	for i, name := range s.rule.Authorizers {
+		path := s.rule.AuthorizerField(i)
+		registry := s.facts.Registry
+		switch {
+		case !registry.Known:
+			found = append(found, newFinding(RegistryUnknown, s.settings.UnknownRegistry, path, name,
+				fmt.Sprintf("cannot tell whether this authorizer is registered: %s; try again when the Istio CR in the namespace kyma-system can be read", registry.reason()),
+				"cannot tell whether it is registered: "+registry.reason()))
+		case !registry.Has(name):
+			found = append(found, newFinding(AuthorizerNotRegistered, Deny, path, name,
+				notRegistered(name, registry),
+				fmt.Sprintf("%q is not registered; every request gets 403", name)))
+		}
+	}
+	return found
+}
+
+func notRegistered(name string, registry Registry) string {
+	sentence := fmt.Sprintf("not registered in %s, so every request would get 403 \"RBAC: access denied\"; registered: %s",
+		registry.Origin, enumerate(registry.Names()))
+	if near := suggest.Nearest(name, registry.Names()); near != "" {
+		return sentence + fmt.Sprintf("; did you mean %q?", near)
+	}
+	return sentence + "; name one of these, or add it to spec.config.authorizers first"
+}
+
+func (r Registry) reason() string {
+	if r.Reason == "" {
+		return "the authorizers are not known"
+	}
+	return r.Reason
+}
+
+// checkInjected reports a rule that injection would have protected: something
+// kept the mutating webhook from doing so.
+func checkInjected(s subject) []Finding {
+	if !s.readable || !s.rule.Unprotected() || s.fronts() || reasonFor(s.rule, s.want) != Injected {
+		return nil
+	}
+	sentence := fmt.Sprintf("%s asks for the authorizers %s, but the rule has none: the mutating webhook did not run; apply the object again, and if that does not help ask your platform team whether extauth-guard runs",
+		s.want.from, strings.Join(s.want.authorizers, ", "))
+	return []Finding{newFinding(InjectionMissing, Deny, s.rule.Field(), s.rule.Path, sentence,
+		"asked to inject, but the rule is open; apply the object again")}
+}
+
+// checkLeftOpen reports a rule whose author asked for injection and said
+// "noAuth: true" all the same.
+func checkLeftOpen(s subject) []Finding {
+	if !s.readable || s.fronts() || reasonFor(s.rule, s.want) != LeftOpen {
+		return nil
+	}
+	sentence := fmt.Sprintf("%s asks for injection, but the rule says \"noAuth: true\" and stays open to everybody; remove noAuth, or allow to replace it with the annotation %s: noAuth",
+		s.want.from, annotation.Replace)
+	return []Finding{newFinding(RuleLeftOpen, Warn, s.rule.Field().Child("noAuth"), s.rule.Path, sentence,
+		fmt.Sprintf("stays open; remove noAuth or annotate %s: noAuth", annotation.Replace))}
+}
+
+// fronts is true if the rule exposes the Service of an authorizer.
+func (s subject) fronts() bool {
+	return s.facts.Registry.Fronts(s.rule.Service) != ""
+}
+
+func demoteAll(findings []Finding) []Finding {
+	for i := range findings {
+		findings[i] = findings[i].demoted()
+	}
+	return findings
+}
+
+// maxListed is how many names a sentence lists before it counts the rest.
+const maxListed = 10
+
+func enumerate(names []string) string {
+	switch {
+	case len(names) == 0:
+		return "none"
+	case len(names) > maxListed:
+		return fmt.Sprintf("%s and %d more", strings.Join(names[:maxListed], ", "), len(names)-maxListed)
+	}
+	return strings.Join(names, ", ")
+}

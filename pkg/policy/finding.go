@@ -1,0 +1,170 @@
+// Copyright The extauth-guard Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+// Package policy decides: from values, to values. It says which rules of an
+// APIRule get authorizers (Inject) and what is wrong with an APIRule or an
+// Istio CR (Check, CheckIstio).
+//
+// It has no client, clock, logger or context, it does not know which front end
+// asks, and it is the only place where a sentence about a finding is made.
+package policy
+
+import (
+	"fmt"
+	"sort"
+	"unicode/utf8"
+
+	"k8s.io/apimachinery/pkg/util/validation/field"
+)
+
+// Code identifies a kind of finding. Codes are API: they appear in messages,
+// metrics, audit annotations, lint output and documentation, and are never
+// renamed.
+type Code string
+
+// The codes, in the order of the reference page.
+const (
+	InvalidAnnotation       Code = "InvalidAnnotation"
+	AuthorizerNotRegistered Code = "AuthorizerNotRegistered"
+	AuthorizerConflict      Code = "AuthorizerConflict"
+	InjectionMissing        Code = "InjectionMissing"
+	PolicyViolation         Code = "PolicyViolation"
+	OptOutForbidden         Code = "OptOutForbidden"
+	AuthorizerInUse         Code = "AuthorizerInUse"
+	AuthorizerDuplicate     Code = "AuthorizerDuplicate"
+	AuthorizerInvalid       Code = "AuthorizerInvalid"
+	AuthorizerOpenPaths     Code = "AuthorizerOpenPaths"
+	AuthorizerNotEffective  Code = "AuthorizerNotEffective"
+	AuthorizerUnready       Code = "AuthorizerUnready"
+	RuleLeftOpen            Code = "RuleLeftOpen"
+	RuleShadowed            Code = "RuleShadowed"
+	ServiceNotFound         Code = "ServiceNotFound"
+	ServiceWithoutSelector  Code = "ServiceWithoutSelector"
+	SidecarMissing          Code = "SidecarMissing"
+	InternalTrafficBlocked  Code = "InternalTrafficBlocked"
+	RegistryUnknown         Code = "RegistryUnknown"
+)
+
+// Severity is how serious a finding is. What follows from it is up to the front
+// end.
+type Severity string
+
+// The severities, from none to all consequences.
+const (
+	// Report: only reports show it.
+	Report Severity = "report"
+	// Warn: the author is told.
+	Warn Severity = "warn"
+	// Deny: the object should not be admitted.
+	Deny Severity = "deny"
+)
+
+// Finding is one thing that is wrong with one object.
+type Finding struct {
+	Code     Code
+	Severity Severity
+	// Err has the path, the value and the sentence.
+	Err *field.Error
+	// Brief says the same in few words; see [Finding.Warning].
+	Brief string
+	// Subject is what the finding is about, apart from its place: the same
+	// subject under the same code is the same fault, wherever it moved.
+	Subject string
+	// Once is true for what is worth saying only when it becomes true.
+	Once bool
+}
+
+// maxWarning is the length in characters up to which the API server's
+// documentation wants a warning to be.
+const maxWarning = 120
+
+// Warning renders the finding as an admission warning of at most 120
+// characters: code, path, and what is wrong in few words.
+func (f Finding) Warning() string {
+	text := fmt.Sprintf("%s: %s: %s", f.Code, f.Err.Field, f.Brief)
+	if utf8.RuneCountInString(text) <= maxWarning {
+		return text
+	}
+	return string([]rune(text)[:maxWarning-1]) + "…"
+}
+
+// Retryable is true if the finding says something about us and not about the
+// object: the same request may be admitted later.
+func (f Finding) Retryable() bool {
+	return f.Code == RegistryUnknown
+}
+
+// Denies is true if one of findings has the severity [Deny].
+func Denies(findings []Finding) bool {
+	for _, finding := range findings {
+		if finding.Severity == Deny {
+			return true
+		}
+	}
+	return false
+}
+
+// Codes returns the distinct codes of findings, sorted.
+func Codes(findings []Finding) []string {
+	seen := map[Code]bool{}
+	var codes []string
+	for _, finding := range findings {
+		if !seen[finding.Code] {
+			seen[finding.Code] = true
+			codes = append(codes, string(finding.Code))
+		}
+	}
+	sort.Strings(codes)
+	return codes
+}
+
+// Ratchet compares what is wrong after a change with what was wrong before it.
+// What the change did not introduce is no longer a denial but a warning, and is
+// dropped if it is worth saying only once: an update is refused for what it
+// breaks and never for what it inherits.
+//
+// Findings are matched by code and subject, not by path, so that reordering
+// rules breaks nothing; each finding of before excuses one of after, so that
+// repeating a fault in a second rule is introducing it. The order of after is
+// kept, and neither list is changed.
+func Ratchet(before, after []Finding) []Finding {
+	type identity struct {
+		code    Code
+		subject string
+	}
+	inherited := make(map[identity]int, len(before))
+	for _, finding := range before {
+		inherited[identity{finding.Code, finding.Subject}]++
+	}
+	var left []Finding
+	for _, finding := range after {
+		key := identity{finding.Code, finding.Subject}
+		if inherited[key] > 0 {
+			inherited[key]--
+			if finding.Once {
+				continue
+			}
+			finding = finding.demoted()
+		}
+		left = append(left, finding)
+	}
+	return left
+}
+
+// demoted returns the finding as a warning if it was a denial.
+func (f Finding) demoted() Finding {
+	if f.Severity == Deny {
+		f.Severity = Warn
+	}
+	return f
+}
+
+func newFinding(code Code, severity Severity, path *field.Path, value, sentence, brief string) Finding {
+	return Finding{
+		Code:     code,
+		Severity: severity,
+		Err:      field.Invalid(path, value, fmt.Sprintf("%s [%s]", sentence, code)),
+		Brief:    brief,
+		Subject:  value,
+	}
+}

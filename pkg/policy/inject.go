@@ -1,0 +1,198 @@
+// Copyright The extauth-guard Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package policy
+
+import (
+	"slices"
+
+	"github.com/extauth-guard/extauth-guard/pkg/annotation"
+	"github.com/extauth-guard/extauth-guard/pkg/apirule"
+)
+
+// Reason says what became of a rule, or why nothing did. Reasons are API, like
+// codes.
+type Reason string
+
+// Reasons that concern a whole APIRule: nothing is injected and nothing denied.
+const (
+	// Deleting: a deletion timestamp is set. Kyma's controller removes its
+	// finalizer with a dummy spec, and must never be stopped.
+	Deleting Reason = "Deleting"
+	// LegacyObject: written as v1beta1, and there is no v2 form of it.
+	LegacyObject Reason = "LegacyObject"
+	// ControllerOwned: some other controller owns the object and would fight.
+	ControllerOwned Reason = "ControllerOwned"
+	// NamespaceExcluded: the configuration excludes the namespace.
+	NamespaceExcluded Reason = "NamespaceExcluded"
+)
+
+// Reasons that concern one rule.
+const (
+	// Injected: the rule gets authorizers.
+	Injected Reason = "Injected"
+	// AuthorizerFrontend: the rule exposes the Service of an authorizer itself,
+	// so asking that authorizer would loop. Nothing is denied on it either.
+	AuthorizerFrontend Reason = "AuthorizerFrontend"
+	// NotRequested: nobody asked, or the nearest voice said no.
+	NotRequested Reason = "NotRequested"
+	// AlreadyProtected: the rule has authorizers or a jwt that stays.
+	AlreadyProtected Reason = "AlreadyProtected"
+	// LeftOpen: the rule says "noAuth: true", which nobody allowed to replace.
+	LeftOpen Reason = "LeftOpen"
+	// MalformedRule: the CRD will refuse the rule as it is.
+	MalformedRule Reason = "MalformedRule"
+	// AnnotationInvalid: what was asked for cannot be read.
+	AnnotationInvalid Reason = "AnnotationInvalid"
+)
+
+// Outcome says what became of one rule.
+type Outcome struct {
+	// Rule is the index of the rule.
+	Rule   int
+	Reason Reason
+	// From names what decided, as in [annotation.Provenance]; "" if nothing did.
+	From string
+}
+
+// Injection is what injection does to one APIRule.
+type Injection struct {
+	// Skipped is the reason why the whole APIRule is left alone; "" if it is
+	// not, and then Outcomes has one entry for each rule.
+	Skipped  Reason
+	Edits    apirule.Edits
+	Outcomes []Outcome
+	// Findings are annotations that cannot be read: injecting something else
+	// than their author meant would be worse than refusing.
+	Findings []Finding
+}
+
+// Inject decides which rules get which authorizers:
+//
+//	the rule has                  | without replace      | with the matching replace
+//	------------------------------+----------------------+---------------------------
+//	no strategy, "noAuth: false"  | add authorizers      | add authorizers
+//	extAuth without authorizers   | fill them in         | fill them in
+//	extAuth with authorizers      | leave                | leave
+//	"noAuth: true"                | leave (RuleLeftOpen) | remove noAuth, add extAuth
+//	jwt                           | leave                | jwt becomes extAuth.restrictions
+//
+// Only open rules are injected by default, because the CRD refuses an open rule
+// if this project does not run, instead of exposing it. Injecting into what
+// Inject made changes nothing.
+func Inject(view apirule.View, facts Facts, settings Settings) Injection {
+	if reason := skip(view, settings); reason != "" {
+		return Injection{Skipped: reason}
+	}
+	all := newLevels(view, facts)
+	injection := Injection{
+		Outcomes: make([]Outcome, 0, len(view.Rules)),
+		Findings: all.faults(view),
+	}
+	var records []annotation.Provenance
+	for _, rule := range view.Rules {
+		outcome, edit := injectRule(rule, all, facts, settings)
+		injection.Outcomes = append(injection.Outcomes, outcome)
+		if edit == nil {
+			continue
+		}
+		injection.Edits.Rules = append(injection.Edits.Rules, *edit)
+		records = append(records, annotation.Provenance{Rule: rule.Index, Authorizers: edit.Authorizers, From: outcome.From})
+	}
+	injection.Edits.Provenance = provenance(view, records)
+	return injection
+}
+
+// skip tells why an APIRule is left alone as a whole, or "".
+func skip(view apirule.View, settings Settings) Reason {
+	switch {
+	case view.Deleting:
+		return Deleting
+	case view.Legacy():
+		return LegacyObject
+	case view.Controller != nil && !ownedByUs(*view.Controller):
+		return ControllerOwned
+	case settings.ExcludedNamespaces[view.Namespace]:
+		return NamespaceExcluded
+	}
+	return ""
+}
+
+// ownedByUs is true for the APIRules that this project makes for Services; no
+// other controller makes a Service the owner of an APIRule.
+func ownedByUs(owner apirule.Owner) bool {
+	return owner.APIVersion == "v1" && owner.Kind == "Service"
+}
+
+func injectRule(rule apirule.Rule, all levels, facts Facts, settings Settings) (Outcome, *apirule.Edit) {
+	if facts.Registry.Fronts(rule.Service) != "" {
+		return Outcome{Rule: rule.Index, Reason: AuthorizerFrontend}, nil
+	}
+	want, readable := all.intentOf(rule, settings)
+	if !readable {
+		return Outcome{Rule: rule.Index, Reason: AnnotationInvalid}, nil
+	}
+	outcome := Outcome{Rule: rule.Index, Reason: reasonFor(rule, want), From: want.from}
+	if outcome.Reason != Injected {
+		return outcome, nil
+	}
+	return outcome, &apirule.Edit{Rule: rule.Index, Replaces: rule.Strategy, Authorizers: want.authorizers}
+}
+
+// reasonFor is the table of [Inject].
+func reasonFor(rule apirule.Rule, want intent) Reason {
+	if rule.Strategy == apirule.Malformed {
+		return MalformedRule
+	}
+	if !want.asked() {
+		return NotRequested
+	}
+	switch rule.Strategy {
+	case apirule.NoAuth:
+		if !want.replace.NoAuth {
+			return LeftOpen
+		}
+	case apirule.JWT:
+		if !want.replace.JWT {
+			return AlreadyProtected
+		}
+	case apirule.ExtAuth:
+		if len(rule.Authorizers) > 0 {
+			return AlreadyProtected
+		}
+	case apirule.Open, apirule.Malformed:
+	}
+	return Injected
+}
+
+// provenance returns the new value of the annotation that records injections,
+// or nil if it stays. Records of earlier injections stay as long as their rule
+// still has those authorizers, so that a later injection into another rule does
+// not forget them.
+func provenance(view apirule.View, injected []annotation.Provenance) *string {
+	before, present := view.Annotations[annotation.Injected]
+	records := slices.Clone(injected)
+	for _, record := range annotation.ParseProvenance(before) {
+		if recordHolds(view, record) {
+			records = append(records, record)
+		}
+	}
+	slices.SortStableFunc(records, func(a, b annotation.Provenance) int { return a.Rule - b.Rule })
+	records = slices.CompactFunc(records, func(a, b annotation.Provenance) bool { return a.Rule == b.Rule })
+	after := ""
+	if len(records) > 0 {
+		after = annotation.FormatProvenance(records)
+	}
+	if after == before && present == (after != "") {
+		return nil
+	}
+	return &after
+}
+
+func recordHolds(view apirule.View, record annotation.Provenance) bool {
+	if record.Rule < 0 || record.Rule >= len(view.Rules) {
+		return false
+	}
+	rule := view.Rules[record.Rule]
+	return len(rule.Authorizers) > 0 && slices.Equal(rule.Authorizers, record.Authorizers)
+}

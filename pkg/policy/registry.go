@@ -1,0 +1,88 @@
+// Copyright The extauth-guard Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package policy
+
+import (
+	"fmt"
+	"sort"
+
+	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/extauth-guard/extauth-guard/pkg/istio"
+)
+
+// Registry is what is known about the authorizers of the mesh at one moment. It
+// is immutable: share it freely. The zero value is an unknown registry.
+type Registry struct {
+	// Known is false when the registry could not be read. It is not the same
+	// as an empty registry, and an absent Istio CR is not an empty one.
+	Known bool
+	// Reason says why the registry is not known; "" when it is.
+	Reason string
+	// Origin names where the authorizers are registered, in the words of a
+	// sentence: "the Istio CR kyma-system/default".
+	Origin string
+
+	authorizers map[string]istio.Authorizer
+	names       []string
+	backends    map[types.NamespacedName]string
+}
+
+// NewRegistry returns the registry that an Istio CR makes. Malformed entries are
+// not part of it; of several entries with one name the first counts.
+func NewRegistry(cr istio.View) Registry {
+	return newRegistry(fmt.Sprintf("the Istio CR %s/%s", cr.Namespace, cr.Name), cr.Authorizers)
+}
+
+// StaticRegistry returns a registry of nothing but names, for a front end that
+// was told them; origin is where they come from, as in [Registry.Origin].
+func StaticRegistry(origin string, names []string) Registry {
+	authorizers := make([]istio.Authorizer, 0, len(names))
+	for _, name := range names {
+		authorizers = append(authorizers, istio.Authorizer{Name: name})
+	}
+	return newRegistry(origin, authorizers)
+}
+
+// UnknownRegistryBecause returns an unknown registry with the reason.
+func UnknownRegistryBecause(reason string) Registry {
+	return Registry{Reason: reason}
+}
+
+func newRegistry(origin string, authorizers []istio.Authorizer) Registry {
+	registry := Registry{
+		Known:       true,
+		Origin:      origin,
+		authorizers: make(map[string]istio.Authorizer, len(authorizers)),
+		backends:    make(map[types.NamespacedName]string, len(authorizers)),
+	}
+	for _, authorizer := range authorizers {
+		if _, repeated := registry.authorizers[authorizer.Name]; repeated || authorizer.Malformed {
+			continue
+		}
+		registry.authorizers[authorizer.Name] = authorizer
+		registry.names = append(registry.names, authorizer.Name)
+		if backend, ok := authorizer.Backend(); ok {
+			registry.backends[backend] = authorizer.Name
+		}
+	}
+	sort.Strings(registry.names)
+	return registry
+}
+
+// Has is true if an authorizer of that name is registered.
+func (r Registry) Has(name string) bool {
+	_, registered := r.authorizers[name]
+	return registered
+}
+
+// Names returns the registered names, sorted. The caller must not change it.
+func (r Registry) Names() []string {
+	return r.names
+}
+
+// Fronts returns the authorizer whose Service that is, or "".
+func (r Registry) Fronts(service types.NamespacedName) string {
+	return r.backends[service]
+}
