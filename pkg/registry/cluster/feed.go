@@ -1,0 +1,113 @@
+// Copyright The extauth-guard Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package cluster
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync/atomic"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/tools/cache"
+)
+
+// feed is one watch that puts what it sees into the world.
+type feed struct {
+	kind     string
+	informer cache.SharedIndexInformer
+	handled  cache.ResourceEventHandlerRegistration
+	// absent is true while the API server does not serve the kind.
+	absent atomic.Bool
+}
+
+// slim is what the informer keeps of an object: its name for the store, and the
+// value that the world was given. It is a runtime.Object only because the
+// informer's transform has to return one.
+type slim[T any] struct {
+	metav1.TypeMeta
+	metav1.ObjectMeta
+	value T
+}
+
+// DeepCopyObject satisfies runtime.Object; nobody changes a slim object, so
+// nothing is copied.
+func (s *slim[T]) DeepCopyObject() runtime.Object { return s }
+
+// lister is the part of a typed, dynamic or metadata client that a watch needs.
+type lister struct {
+	list  func(context.Context, metav1.ListOptions) (runtime.Object, error)
+	watch cache.WatchFuncWithContext
+}
+
+// newFeed watches objects of the type of example. shrink reduces an object, as
+// soon as it is decoded, to the value that set is given.
+func newFeed[O metav1.Object, T any](kind string, from lister, example runtime.Object, shrink func(O) T,
+	set func(types.NamespacedName, T), remove func(types.NamespacedName),
+) (*feed, error) {
+	one := &feed{kind: kind}
+	one.informer = cache.NewSharedIndexInformer(
+		&cache.ListWatch{ListWithContextFunc: from.list, WatchFuncWithContext: from.watch}, example, 0, cache.Indexers{})
+	transform := func(object any) (any, error) {
+		full, ok := object.(O)
+		if !ok { // already shrunk, or the tombstone of a missed deletion
+			return object, nil
+		}
+		return &slim[T]{
+			ObjectMeta: metav1.ObjectMeta{
+				Namespace: full.GetNamespace(), Name: full.GetName(),
+				UID: full.GetUID(), ResourceVersion: full.GetResourceVersion(),
+			},
+			value: shrink(full),
+		}, nil
+	}
+	if err := one.informer.SetTransform(transform); err != nil {
+		return nil, fmt.Errorf("setting the transform of %s: %w", kind, err)
+	}
+	if err := one.informer.SetWatchErrorHandlerWithContext(one.onError); err != nil {
+		return nil, fmt.Errorf("setting the error handler of %s: %w", kind, err)
+	}
+	put := func(object any) {
+		if small, ok := object.(*slim[T]); ok {
+			set(types.NamespacedName{Namespace: small.Namespace, Name: small.Name}, small.value)
+		}
+	}
+	registration, err := one.informer.AddEventHandler(cache.ResourceEventHandlerFuncs{
+		AddFunc:    put,
+		UpdateFunc: func(_, object any) { put(object) },
+		DeleteFunc: func(object any) {
+			if key, err := cache.DeletionHandlingObjectToName(object); err == nil {
+				remove(types.NamespacedName{Namespace: key.Namespace, Name: key.Name})
+			}
+		},
+	})
+	if err != nil {
+		return nil, fmt.Errorf("handling the events of %s: %w", kind, err)
+	}
+	one.handled = registration
+	return one, nil
+}
+
+// run watches until ctx ends.
+func (f *feed) run(ctx context.Context) {
+	f.informer.RunWithContext(ctx)
+}
+
+// synced is true once all objects that existed at the start are in the world,
+// and while there can be none because the kind is not served.
+func (f *feed) synced() bool {
+	return f.handled.HasSynced() || f.absent.Load()
+}
+
+func (f *feed) onError(ctx context.Context, reflector *cache.Reflector, err error) {
+	var status apierrors.APIStatus
+	if errors.As(err, &status) && apierrors.IsNotFound(err) {
+		f.absent.Store(true)
+		return // the reflector tries again by itself, and the CRD may come
+	}
+	cache.DefaultWatchErrorHandler(ctx, reflector, err)
+}

@@ -1,0 +1,150 @@
+// Copyright The extauth-guard Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+// Package cluster feeds a registry.World from the watches of a cluster, and
+// asks the API server once where the watches may lag behind.
+//
+// Nothing but what the policy needs is kept of any object, so that memory grows
+// slowly with the cluster. A kind whose CRD is not installed counts as read and
+// empty, and is tried again.
+package cluster
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/dynamic"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/metadata"
+	"k8s.io/client-go/rest"
+
+	"github.com/extauth-guard/extauth-guard/pkg/apirule"
+	"github.com/extauth-guard/extauth-guard/pkg/policy"
+	"github.com/extauth-guard/extauth-guard/pkg/registry"
+)
+
+// LiveReadLimit bounds how long one admission waits for the API server when the
+// watches do not know something that would change the answer.
+const LiveReadLimit = 250 * time.Millisecond
+
+// Source is a registry.Source over the watches of one cluster. It has to be
+// started once; until it has synced, the registry is unknown.
+type Source struct {
+	world *registry.World
+	live  live
+	feeds []*feed
+}
+
+var _ registry.Source = &Source{}
+
+// New returns a Source for the cluster behind config. It does not connect yet.
+func New(config *rest.Config) (*Source, error) {
+	// Watches are few and long, and a live read must not wait for a client-side
+	// limit: the API server's own priority and fairness is the limit.
+	config = rest.CopyConfig(config)
+	config.QPS = -1
+	typed, err := kubernetes.NewForConfig(config)
+	if err != nil {
+		return nil, fmt.Errorf("making a client: %w", err)
+	}
+	untyped, err := dynamic.NewForConfig(config)
+	if err != nil {
+		return nil, fmt.Errorf("making a dynamic client: %w", err)
+	}
+	partial, err := metadata.NewForConfig(config)
+	if err != nil {
+		return nil, fmt.Errorf("making a metadata client: %w", err)
+	}
+	world := registry.NewWorld("the Istio CR was not read yet")
+	source := &Source{world: world, live: live{typed: typed, untyped: untyped}}
+	for _, make := range []func() (*feed, error){
+		func() (*feed, error) { return istioFeed(untyped, world) },
+		func() (*feed, error) { return serviceFeed(typed, world) },
+		func() (*feed, error) { return namespaceFeed(partial, world) },
+	} {
+		one, err := make()
+		if err != nil {
+			return nil, fmt.Errorf("preparing the watches: %w", err)
+		}
+		source.feeds = append(source.feeds, one)
+	}
+	return source, nil
+}
+
+// World returns the index that the watches feed.
+func (s *Source) World() *registry.World {
+	return s.world
+}
+
+// Start runs the watches until ctx ends, and returns after all of them have.
+func (s *Source) Start(ctx context.Context) error {
+	var group errgroup.Group
+	for _, one := range s.feeds {
+		group.Go(func() error {
+			one.run(ctx)
+			return nil
+		})
+	}
+	return group.Wait()
+}
+
+// NeedLeaderElection is false: every replica decides from its own watches.
+func (s *Source) NeedLeaderElection() bool {
+	return false
+}
+
+// Synced returns nil once each watch has delivered what existed when it began,
+// and else names the kinds that are missing.
+func (s *Source) Synced() error {
+	var missing []string
+	for _, one := range s.feeds {
+		if !one.synced() {
+			missing = append(missing, one.kind)
+		}
+	}
+	if len(missing) > 0 {
+		return fmt.Errorf("not read yet: %v", missing)
+	}
+	return nil
+}
+
+// Facts returns the facts around view, from the watches. Where these lack a
+// Service, or do not know an authorizer that a rule names, which is how objects
+// look that were created a moment ago, it asks the API server once and waits at
+// most [LiveReadLimit].
+func (s *Source) Facts(ctx context.Context, view apirule.View) policy.Facts {
+	facts := s.world.Facts(ctx, view)
+	services := missingServices(view, facts)
+	unknown := unknownAuthorizer(view, facts)
+	if len(services) == 0 && !unknown {
+		return facts
+	}
+	ctx, cancel := context.WithTimeout(ctx, LiveReadLimit)
+	defer cancel()
+	s.live.complete(ctx, &facts, services, unknown)
+	return facts
+}
+
+func missingServices(view apirule.View, facts policy.Facts) []types.NamespacedName {
+	var missing []types.NamespacedName
+	for _, rule := range view.Rules {
+		if _, known := facts.Services[rule.Service]; !known && rule.Service.Name != "" {
+			missing = append(missing, rule.Service)
+		}
+	}
+	return missing
+}
+
+func unknownAuthorizer(view apirule.View, facts policy.Facts) bool {
+	for _, rule := range view.Rules {
+		for _, name := range rule.Authorizers {
+			if !facts.Registry.Has(name) {
+				return true
+			}
+		}
+	}
+	return false
+}
