@@ -1,0 +1,23 @@
+# Copyright The extauth-guard Authors.
+# SPDX-License-Identifier: Apache-2.0
+
+# A new generated thing is a target of its own, named generate-<what>, added to
+# GENERATE below. It must write the same bytes whenever it runs: make verify
+# fails when it changes a tracked file.
+GENERATE :=
+
+# Deep copies and the CRD of our own kind.
+ifneq ($(wildcard pkg/apis),)
+GENERATE += generate-apis
+endif
+
+.PHONY: generate-apis
+generate-apis:
+	$(CONTROLLER_GEN) object:headerFile=hack/boilerplate.go.txt crd:allowDangerousTypes=false \
+		paths=./pkg/apis/... output:crd:artifacts:config=config/crd
+
+##@ Development
+
+.PHONY: generate
+generate: $(GENERATE) ## Write everything that is generated: code, manifests, goldens, references.
+	@echo "generate: $(or $(strip $(GENERATE)),nothing is generated yet)"

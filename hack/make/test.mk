@@ -1,0 +1,41 @@
+# Copyright The extauth-guard Authors.
+# SPDX-License-Identifier: Apache-2.0
+
+# Everything that needs neither root nor a container engine is part of test.
+# The race detector needs a C compiler; without one hack/race-flag.sh says so and
+# the tests run without it.
+RACE ?= $$(hack/race-flag.sh)
+TEST_FLAGS ?=
+FUZZTIME ?= 30s
+
+# A real kube-apiserver and etcd, looked up, and built if need be, only when a
+# recipe needs them. A plain assignment, so that a failure ends the recipe.
+CONTROL_PLANE := KUBEBUILDER_ASSETS=$${KUBEBUILDER_ASSETS:-$$(hack/control-plane.sh)}; export KUBEBUILDER_ASSETS;
+
+##@ Test
+
+.PHONY: test
+test: test-unit test-architecture test-integration ## Run every test that needs neither root nor a container engine.
+
+.PHONY: test-unit
+test-unit: ## Run the tests beside the code and the renderings of the chart.
+	packages=$$(hack/test-packages.sh unit); go test $(RACE) $(TEST_FLAGS) $$packages
+
+.PHONY: test-architecture
+test-architecture: ## Prove who imports whom, and what is spelled where.
+	go test -count=1 $(TEST_FLAGS) ./test/architecture
+
+.PHONY: test-integration
+test-integration: ## Run the suites against a real kube-apiserver and etcd.
+	packages=$$(hack/test-packages.sh integration); $(CONTROL_PLANE) go test $(RACE) $(TEST_FLAGS) $$packages
+
+.PHONY: fuzz
+fuzz: ## Run each fuzz test for FUZZTIME (30s).
+	FUZZTIME=$(FUZZTIME) hack/fuzz.sh
+
+.PHONY: cover
+cover: ## Measure the coverage of pkg/ by the tests beside the code; report in bin/cover.html.
+	@mkdir -p bin
+	packages=$$(hack/test-packages.sh unit); go test -coverpkg=./pkg/... -coverprofile=bin/cover.out $(TEST_FLAGS) $$packages
+	go tool cover -html=bin/cover.out -o bin/cover.html
+	go tool cover -func=bin/cover.out

@@ -1,0 +1,36 @@
+# Copyright The extauth-guard Authors.
+# SPDX-License-Identifier: Apache-2.0
+
+# Three phases, in this order: generate everything again; look, without writing;
+# insist that nothing changed and nothing is untracked.
+#
+# Where does a new step go? If it writes tracked files, it is a generate-<what> in
+# hack/make/generate.mk. If it only looks, it is a verify-<what> here, listed in
+# VERIFY; such steps must not depend on each other.
+VERIFY := lint verify-modules verify-scripts verify-vulnerabilities
+
+##@ Verify
+
+.PHONY: verify
+verify: ## Generate again, run all read-only checks, and insist on a clean tree.
+	@$(MAKE) --no-print-directory generate
+	@$(MAKE) --no-print-directory --keep-going $(VERIFY)
+	@$(MAKE) --no-print-directory verify-tree
+
+.PHONY: verify-modules
+verify-modules: ## Check that go.mod and go.sum say exactly what the code needs.
+	go mod tidy -diff
+	cd hack/tools && go mod tidy -diff
+	go mod verify
+
+.PHONY: verify-scripts
+verify-scripts: ## Check the shell scripts.
+	hack/verify-scripts.sh
+
+.PHONY: verify-vulnerabilities
+verify-vulnerabilities: ## Look for known vulnerabilities; GOVULNDB names the database, GOVULNCHECK_REQUIRED=true insists on it.
+	hack/govulncheck.sh $(GOVULNCHECK)
+
+.PHONY: verify-tree
+verify-tree: ## Insist that no tracked file differs and no file is untracked.
+	hack/verify-tree.sh
