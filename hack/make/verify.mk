@@ -19,9 +19,7 @@ verify: ## Generate again, run all read-only checks, and insist on a clean tree.
 
 .PHONY: verify-modules
 verify-modules: ## Check that go.mod and go.sum say exactly what the code needs.
-	go mod tidy -diff
-	cd hack/tools && go mod tidy -diff
-	go mod verify
+	hack/verify-modules.sh
 
 .PHONY: verify-scripts
 verify-scripts: ## Check the shell scripts.

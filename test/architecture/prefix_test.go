@@ -10,6 +10,7 @@ import (
 	"go/token"
 	"io/fs"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -19,6 +20,19 @@ import (
 
 // prefix is what every annotation of ours starts with.
 const prefix = "extauth-guard.io/"
+
+// spelled finds the prefix of annotations. An API version ("extauth-guard.io/v1alpha1")
+// and names that merely end in ours ("config.extauth-guard.io/…") are not annotations.
+func spelled(literal string) bool {
+	at := regexp.MustCompile(`(^|[^\w.-])` + regexp.QuoteMeta(prefix))
+	version := regexp.MustCompile(`^v\d`)
+	for _, match := range at.FindAllStringIndex(literal, -1) {
+		if !version.MatchString(literal[match[1]:]) {
+			return true
+		}
+	}
+	return false
+}
 
 // A key is spelled once, so that a typo cannot make code read an annotation that
 // nobody writes. Tests, test/ and hack/ are exempt on purpose: they write
@@ -41,7 +55,7 @@ func TestAnnotationPrefixIsSpelledOnce(t *testing.T) {
 			if err != nil || ast.IsGenerated(file) {
 				return err
 			}
-			for _, literal := range literalsWith(file, prefix) {
+			for _, literal := range literals(file, spelled) {
 				assert.Fail(t, path+" spells "+literal+": use the constant of pkg/annotation, and add one there if it is missing")
 			}
 			return nil
@@ -50,11 +64,11 @@ func TestAnnotationPrefixIsSpelledOnce(t *testing.T) {
 	}
 }
 
-// literalsWith lists the string literals of file that contain text.
-func literalsWith(file *ast.File, text string) []string {
+// literals lists the string literals of file for which wanted is true.
+func literals(file *ast.File, wanted func(string) bool) []string {
 	var found []string
 	ast.Inspect(file, func(node ast.Node) bool {
-		if literal, ok := node.(*ast.BasicLit); ok && literal.Kind == token.STRING && strings.Contains(literal.Value, text) {
+		if literal, ok := node.(*ast.BasicLit); ok && literal.Kind == token.STRING && wanted(literal.Value) {
 			found = append(found, literal.Value)
 		}
 		return true
@@ -62,9 +76,24 @@ func literalsWith(file *ast.File, text string) []string {
 	return found
 }
 
-func TestLiteralsWith(t *testing.T) {
-	const source = "package p\n// " + prefix + "inject in a comment is documentation\nvar a, b, c = `" + prefix + "x`, \"" + prefix + "y\", \"other\"\n"
-	file, err := parser.ParseFile(token.NewFileSet(), "p.go", source, parser.ParseComments)
-	require.NoError(t, err)
-	assert.Equal(t, []string{"`" + prefix + "x`", `"` + prefix + `y"`}, literalsWith(file, prefix))
+func TestSpelled(t *testing.T) {
+	cases := map[string]struct {
+		source string
+		want   []string
+	}{
+		"a key":                         {`var x = "` + prefix + `inject"`, []string{`"` + prefix + `inject"`}},
+		"a key in the middle of a text": {"var x = `annotations: {" + prefix + "inject: true}`", []string{"`annotations: {" + prefix + "inject: true}`"}},
+		"the bare prefix":               {`var x = "` + prefix + `" + name`, []string{`"` + prefix + `"`}},
+		"a key that starts with v":      {`var x = "` + prefix + `verify"`, []string{`"` + prefix + `verify"`}},
+		"an API version":                {`var x = "` + prefix + `v1alpha1"`, nil},
+		"a longer group":                {`var x = "config.` + prefix + `v1"`, nil},
+		"a comment is documentation":    {"// " + prefix + "inject asks for it.\nvar x = 1", nil},
+	}
+	for name, tc := range cases {
+		t.Run(name, func(t *testing.T) {
+			file, err := parser.ParseFile(token.NewFileSet(), "p.go", "package p\n"+tc.source, parser.ParseComments)
+			require.NoError(t, err)
+			assert.Equal(t, tc.want, literals(file, spelled))
+		})
+	}
 }
