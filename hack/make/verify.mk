@@ -7,7 +7,7 @@
 # Where does a new step go? If it writes tracked files, it is a generate-<what> in
 # hack/make/generate.mk. If it only looks, it is a verify-<what> here, listed in
 # VERIFY; such steps must not depend on each other.
-VERIFY := lint verify-modules verify-scripts verify-vulnerabilities
+VERIFY := lint verify-modules verify-scripts verify-workflows verify-vulnerabilities
 
 ##@ Verify
 
@@ -24,6 +24,10 @@ verify-modules: ## Check that go.mod and go.sum say exactly what the code needs.
 .PHONY: verify-scripts
 verify-scripts: ## Check the shell scripts.
 	hack/verify-scripts.sh
+
+.PHONY: verify-workflows
+verify-workflows: ## Check the GitHub workflows.
+	$(ACTIONLINT)
 
 .PHONY: verify-vulnerabilities
 verify-vulnerabilities: ## Look for known vulnerabilities; GOVULNDB names the database, GOVULNCHECK_REQUIRED=true insists on it.
