@@ -33,5 +33,6 @@ func findAssets(ctx context.Context, progress io.Writer) (string, error) {
 	if err := cmd.Run(); err != nil {
 		return "", fmt.Errorf("finding etcd and kube-apiserver: running %s: %w", script, err)
 	}
-	return strings.TrimSpace(out.String()), nil
+	// KUBEBUILDER_ASSETS may be relative to where the process was started.
+	return filepath.Abs(strings.TrimSpace(out.String()))
 }

@@ -5,7 +5,8 @@
 // integration tests and for the demo.
 //
 // Any number may run at the same time: each has ports, data and certificates of
-// its own, in one folder under the temporary directory that Stop removes. There
+// its own, in one folder under the temporary directory that Stop removes. If the
+// process ends without Stop, its control planes end too, and their files go. There
 // is no kubelet and no controller manager: Pods never run, nothing is garbage
 // collected, and a deleted namespace stays Terminating.
 //
@@ -60,8 +61,9 @@ type Options struct {
 // ControlPlane is a running control plane. Its methods may be called from several
 // goroutines.
 type ControlPlane struct {
-	env *envtest.Environment
-	dir string
+	env    *envtest.Environment
+	dir    string
+	reaper *reaper
 
 	mu      sync.Mutex
 	stopped bool
@@ -87,15 +89,21 @@ func Start(ctx context.Context, o Options) (*ControlPlane, error) {
 		return nil, fmt.Errorf("starting a control plane: %w", err)
 	}
 	c := &ControlPlane{dir: dir}
+	if c.reaper, err = startReaper(dir); err != nil {
+		return nil, errors.Join(fmt.Errorf("starting a control plane: %w", err), os.RemoveAll(dir))
+	}
 	etcd, apiServer := &tail{next: o.Output}, &tail{next: o.Output}
 	if c.env, err = environment(dir, assets, etcd, apiServer, o); err != nil {
-		return nil, errors.Join(fmt.Errorf("starting a control plane: %w", err), os.RemoveAll(dir))
+		return nil, errors.Join(fmt.Errorf("starting a control plane: %w", err), os.RemoveAll(dir), c.reaper.stop())
 	}
 	c.env.CRDInstallOptions.CRDs = crds
 	if _, err := c.env.Start(); err != nil {
 		return nil, errors.Join(fmt.Errorf("starting a control plane from %s: %w\netcd said last:\n%s\nkube-apiserver said last:\n%s", assets, err, etcd, apiServer), c.Stop())
 	}
-	if err := ctx.Err(); err != nil {
+	// envtest also makes certificates for a webhook server, outside the folder that the
+	// reaper knows. Nobody here uses them.
+	err = errors.Join(ctx.Err(), os.RemoveAll(c.env.WebhookInstallOptions.LocalServingCertDir))
+	if err != nil {
 		return nil, errors.Join(fmt.Errorf("starting a control plane: %w", err), c.Stop())
 	}
 	return c, nil
@@ -104,11 +112,14 @@ func Start(ctx context.Context, o Options) (*ControlPlane, error) {
 // environment prepares an envtest environment that keeps all its files in dir and
 // takes its programs from assets, whatever the process's environment says.
 func environment(dir, assets string, etcdOut, apiServerOut io.Writer, o Options) (*envtest.Environment, error) {
-	certs, data := filepath.Join(dir, "certs"), filepath.Join(dir, "etcd")
+	certs, data := filepath.Join(dir, "certs"), filepath.Join(dir, "data")
 	for _, d := range []string{certs, data} {
 		if err := os.Mkdir(d, 0o700); err != nil {
 			return nil, err
 		}
+	}
+	if err := reapable(dir, assets); err != nil {
+		return nil, err
 	}
 	never := false
 	env := &envtest.Environment{
@@ -117,14 +128,14 @@ func environment(dir, assets string, etcdOut, apiServerOut io.Writer, o Options)
 		ControlPlaneStopTimeout:  stopTimeout,
 	}
 	env.ControlPlane.Etcd = &envtest.Etcd{
-		Path:    filepath.Join(assets, "etcd"),
+		Path:    filepath.Join(dir, "etcd"),
 		DataDir: data,
 		Out:     etcdOut,
 		Err:     etcdOut,
 	}
 	env.ControlPlane.KubectlPath = filepath.Join(assets, "kubectl")
 	api := env.ControlPlane.GetAPIServer()
-	api.Path = filepath.Join(assets, "kube-apiserver")
+	api.Path = filepath.Join(dir, "kube-apiserver")
 	api.CertDir = certs
 	api.Out, api.Err = apiServerOut, apiServerOut
 
@@ -226,7 +237,7 @@ func (c *ControlPlane) Stop() error {
 	c.stopped = true
 	// The API server first, then the etcd it writes to; a program that did not start
 	// is not an error here.
-	err := errors.Join(c.env.Stop(), os.RemoveAll(c.dir))
+	err := errors.Join(c.env.Stop(), os.RemoveAll(c.dir), c.reaper.stop())
 	if err != nil {
 		return fmt.Errorf("stopping the control plane: %w", err)
 	}

@@ -4,14 +4,17 @@
 package controlplane
 
 import (
+	"bufio"
 	"context"
 	"encoding/json"
+	"fmt"
 	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/go-logr/logr"
 	"github.com/stretchr/testify/assert"
@@ -84,9 +87,46 @@ func assertNobodyListens(t *testing.T, address string) {
 	require.Error(t, err, "something still listens at %s", address)
 }
 
+// crashEnv makes this test binary a program that starts a control plane, prints
+// the addresses of its two programs, and waits to be killed.
+const crashEnv = "EXTAUTH_TEST_CRASH"
+
 func TestMain(m *testing.M) {
 	log.SetLogger(logr.Discard())
+	if os.Getenv(crashEnv) != "" {
+		c, err := Start(context.Background(), Options{})
+		if err != nil {
+			fmt.Println(err)
+			os.Exit(1)
+		}
+		fmt.Println(c.env.ControlPlane.GetAPIServer().SecureServing.HostPort(), c.env.ControlPlane.Etcd.URL.Host)
+		select {}
+	}
 	m.Run()
+}
+
+func TestAProcessThatIsKilledLeavesNothing(t *testing.T) {
+	tmp := t.TempDir()
+	program := exec.CommandContext(t.Context(), os.Args[0]) //nolint:gosec // this test binary
+	program.Env = append(os.Environ(), crashEnv+"=1", "TMPDIR="+tmp)
+	out, err := program.StdoutPipe()
+	require.NoError(t, err)
+	require.NoError(t, program.Start())
+	line, err := bufio.NewReader(out).ReadString('\n')
+	require.NoError(t, err)
+	addresses := strings.Fields(line)
+	require.Len(t, addresses, 2, line)
+
+	require.NoError(t, program.Process.Kill())
+	require.Error(t, program.Wait())
+
+	assert.Eventually(t, func() bool {
+		left, err := os.ReadDir(tmp)
+		return err == nil && len(left) == 0
+	}, time.Minute, 50*time.Millisecond, "files are left in %s", tmp)
+	for _, address := range addresses {
+		assertNobodyListens(t, address)
+	}
 }
 
 func TestAControlPlaneServesAndThenLeavesNothing(t *testing.T) {
