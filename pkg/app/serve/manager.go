@@ -1,0 +1,129 @@
+// Copyright The extauth-guard Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package serve
+
+import (
+	"context"
+	"crypto/tls"
+	"fmt"
+	"time"
+
+	"github.com/go-logr/logr"
+	"k8s.io/client-go/rest"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/manager"
+	ctrlmetrics "sigs.k8s.io/controller-runtime/pkg/metrics"
+	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
+	ctrlwebhook "sigs.k8s.io/controller-runtime/pkg/webhook"
+	"sigs.k8s.io/controller-runtime/pkg/webhook/admission"
+
+	"github.com/extauth-guard/extauth-guard/pkg/certs"
+	"github.com/extauth-guard/extauth-guard/pkg/config"
+	"github.com/extauth-guard/extauth-guard/pkg/metrics"
+	"github.com/extauth-guard/extauth-guard/pkg/policy"
+	"github.com/extauth-guard/extauth-guard/pkg/registry/cluster"
+	"github.com/extauth-guard/extauth-guard/pkg/webhook"
+)
+
+// Manager is the webhook server with everything that it needs.
+type Manager struct {
+	manager manager.Manager
+	delay   time.Duration
+	ready   *readiness
+	log     logr.Logger
+}
+
+// NewManager wires the webhook server for the cluster behind rest. It connects
+// to nothing yet; in the mode "local" it writes certificates.
+func NewManager(rest *rest.Config, settings config.WebhookConfig, log logr.Logger) (*Manager, error) {
+	if settings.Certificates.Mode == config.CertificatesLocal {
+		if err := certs.WriteLocal(settings.Certificates.Directory, time.Now()); err != nil {
+			return nil, fmt.Errorf("making a local certificate: %w", err)
+		}
+	}
+	server := ctrlwebhook.NewServer(ctrlwebhook.Options{
+		Host:    settings.Server.Host,
+		Port:    settings.Server.Port,
+		CertDir: settings.Certificates.Directory,
+		TLSOpts: []func(*tls.Config){func(c *tls.Config) { c.MinVersion = tls.VersionTLS13 }},
+	})
+	mgr, err := ctrl.NewManager(rest, ctrl.Options{
+		Logger:                 log,
+		WebhookServer:          server,
+		Metrics:                metricsserver.Options{BindAddress: settings.Metrics.Address},
+		HealthProbeBindAddress: settings.Probes.Address,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("making the manager: %w", err)
+	}
+	source, err := cluster.New(rest)
+	if err != nil {
+		return nil, fmt.Errorf("preparing the registry: %w", err)
+	}
+	if err := mgr.Add(source); err != nil {
+		return nil, fmt.Errorf("adding the registry: %w", err)
+	}
+	measured, err := metrics.NewAdmission(ctrlmetrics.Registry)
+	if err != nil {
+		return nil, fmt.Errorf("registering the metrics: %w", err)
+	}
+	decider := webhook.Decider{Source: source, Settings: policySettings(settings.Policy), Metrics: measured, Now: time.Now}
+	register(mgr.GetWebhookServer(), decider) // asking for the server is what makes the manager start it
+	ready := &readiness{serving: server.StartedChecker(), synced: source.Synced}
+	if err := ready.register(mgr); err != nil {
+		return nil, err
+	}
+	return &Manager{manager: mgr, delay: settings.Server.ShutdownDelay.Duration, ready: ready, log: log}, nil
+}
+
+// Start serves until ctx ends, then becomes unready and goes on answering for
+// the shutdown delay, so that no request meets a closed port. It may be called
+// once.
+func (m *Manager) Start(ctx context.Context) error {
+	serving, stop := context.WithCancel(context.WithoutCancel(ctx))
+	defer stop()
+	go func() {
+		select {
+		case <-ctx.Done():
+		case <-serving.Done(): // the manager ended by itself
+			return
+		}
+		m.ready.drain()
+		m.log.Info("Stopping", "delay", m.delay.String())
+		delay := time.NewTimer(m.delay)
+		defer delay.Stop()
+		select {
+		case <-delay.C:
+		case <-serving.Done():
+		}
+		stop()
+	}()
+	return m.manager.Start(serving)
+}
+
+func register(server ctrlwebhook.Server, decider webhook.Decider) {
+	for path, handler := range map[string]admission.Handler{
+		webhook.MutateAPIRulePath:   &webhook.Injector{Decider: decider},
+		webhook.ValidateAPIRulePath: &webhook.Validator{Decider: decider},
+	} {
+		server.Register(path, &admission.Webhook{Handler: handler})
+	}
+}
+
+func policySettings(choices config.WebhookPolicy) policy.Settings {
+	settings := policy.Settings{
+		DefaultAuthorizers: choices.DefaultAuthorizers,
+		ExcludedNamespaces: map[string]bool{},
+		UnknownRegistry:    policy.Deny,
+	}
+	for _, names := range [][]string{webhook.SystemNamespaces(), choices.ExcludedNamespaces} {
+		for _, name := range names {
+			settings.ExcludedNamespaces[name] = true
+		}
+	}
+	if choices.UnknownRegistry == config.Warn {
+		settings.UnknownRegistry = policy.Warn
+	}
+	return settings
+}

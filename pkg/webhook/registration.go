@@ -1,0 +1,157 @@
+// Copyright The extauth-guard Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package webhook
+
+import (
+	"fmt"
+	"slices"
+
+	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/utils/ptr"
+
+	"github.com/extauth-guard/extauth-guard/pkg/annotation"
+	"github.com/extauth-guard/extauth-guard/pkg/apirule"
+)
+
+// Hook is the name of one webhook, as in its configuration, in the metrics and
+// in front of the audit annotations.
+type Hook string
+
+// The webhooks.
+const (
+	MutateAPIRule   Hook = "mutate.apirule.extauth-guard.io"
+	ValidateAPIRule Hook = "validate.apirule.extauth-guard.io"
+)
+
+// The URL paths on which the webhooks are served.
+const (
+	MutateAPIRulePath   = "/mutate-apirule"
+	ValidateAPIRulePath = "/validate-apirule"
+)
+
+// ConfigurationName is the name of both webhook configurations.
+const ConfigurationName = "extauth-guard"
+
+// kymaController is the only writer that the webhooks never hear of: it adds and
+// removes finalizers, and a denial would leave APIRules that cannot be deleted.
+const kymaController = "system:serviceaccount:kyma-system:api-gateway-controller-manager"
+
+// SystemNamespaces are those whose APIRules are nobody's business here: the
+// cluster's own, Kyma's and Istio's.
+func SystemNamespaces() []string {
+	return []string{"istio-system", "kube-node-lease", "kube-public", "kube-system", "kyma-system"}
+}
+
+// Registration is where the webhooks are to be found by the API server.
+type Registration struct {
+	// Client gives the client configuration for a path: a Service and a CA
+	// bundle in a cluster, a URL for a local run.
+	Client func(path string) admissionregistrationv1.WebhookClientConfig
+	// ExcludedNamespaces are added to [SystemNamespaces].
+	ExcludedNamespaces []string
+}
+
+// Mutating returns the configuration of the mutating webhooks. Every field is
+// set, so that no default of a Kubernetes version decides.
+//
+// A failure of the mutating webhook is ignored: the CRD then refuses an open
+// rule by itself, and the validating webhook proves the final state.
+func (r Registration) Mutating() *admissionregistrationv1.MutatingWebhookConfiguration {
+	return &admissionregistrationv1.MutatingWebhookConfiguration{
+		TypeMeta:   metav1.TypeMeta{APIVersion: admissionregistrationv1.SchemeGroupVersion.String(), Kind: "MutatingWebhookConfiguration"},
+		ObjectMeta: metav1.ObjectMeta{Name: ConfigurationName},
+		Webhooks: []admissionregistrationv1.MutatingWebhook{{
+			Name:                    string(MutateAPIRule),
+			ClientConfig:            r.Client(MutateAPIRulePath),
+			Rules:                   apiruleRules(),
+			FailurePolicy:           ptr.To(admissionregistrationv1.Ignore),
+			MatchPolicy:             ptr.To(admissionregistrationv1.Exact),
+			NamespaceSelector:       r.namespaces(),
+			ObjectSelector:          &metav1.LabelSelector{},
+			SideEffects:             ptr.To(admissionregistrationv1.SideEffectClassNone),
+			TimeoutSeconds:          ptr.To[int32](timeoutSeconds),
+			AdmissionReviewVersions: []string{"v1"},
+			ReinvocationPolicy:      ptr.To(admissionregistrationv1.IfNeededReinvocationPolicy),
+			MatchConditions:         append(apiruleConditions(), ruleConditions()...),
+		}},
+	}
+}
+
+// Validating returns the configuration of the validating webhooks.
+func (r Registration) Validating() *admissionregistrationv1.ValidatingWebhookConfiguration {
+	return &admissionregistrationv1.ValidatingWebhookConfiguration{
+		TypeMeta:   metav1.TypeMeta{APIVersion: admissionregistrationv1.SchemeGroupVersion.String(), Kind: "ValidatingWebhookConfiguration"},
+		ObjectMeta: metav1.ObjectMeta{Name: ConfigurationName},
+		Webhooks: []admissionregistrationv1.ValidatingWebhook{{
+			Name:                    string(ValidateAPIRule),
+			ClientConfig:            r.Client(ValidateAPIRulePath),
+			Rules:                   apiruleRules(),
+			FailurePolicy:           ptr.To(admissionregistrationv1.Fail),
+			MatchPolicy:             ptr.To(admissionregistrationv1.Exact),
+			NamespaceSelector:       r.namespaces(),
+			ObjectSelector:          &metav1.LabelSelector{},
+			SideEffects:             ptr.To(admissionregistrationv1.SideEffectClassNone),
+			TimeoutSeconds:          ptr.To[int32](timeoutSeconds),
+			AdmissionReviewVersions: []string{"v1"},
+			MatchConditions:         apiruleConditions(),
+		}},
+	}
+}
+
+// timeoutSeconds bounds a call. An answer takes milliseconds, and a live read a
+// quarter of a second; a client waits for all webhooks in turn.
+const timeoutSeconds = 3
+
+// apiruleRules names both versions and matches them exactly: matching
+// equivalents would convert Kyma's own v1beta1 writes, whose patched result
+// cannot be converted back, and leave APIRules that cannot be deleted.
+func apiruleRules() []admissionregistrationv1.RuleWithOperations {
+	return []admissionregistrationv1.RuleWithOperations{{
+		Operations: []admissionregistrationv1.OperationType{admissionregistrationv1.Create, admissionregistrationv1.Update},
+		Rule: admissionregistrationv1.Rule{
+			APIGroups:   []string{apirule.Group},
+			APIVersions: []string{"v2", "v2alpha1"},
+			Resources:   []string{apirule.Resource},
+			Scope:       ptr.To(admissionregistrationv1.NamespacedScope),
+		},
+	}}
+}
+
+// apiruleConditions keep away what provably needs nothing from us.
+func apiruleConditions() []admissionregistrationv1.MatchCondition {
+	return []admissionregistrationv1.MatchCondition{
+		{Name: "not-kyma-controller", Expression: fmt.Sprintf("request.userInfo.username != %q", kymaController)},
+		{Name: "not-deleting", Expression: "!has(object.metadata.deletionTimestamp)"},
+		{Name: "changed", Expression: "request.operation == 'CREATE' || object.?spec != oldObject.?spec || " + annotationsChanged},
+	}
+}
+
+// annotationsChanged is true if an annotation under our prefix was added,
+// changed or removed.
+const annotationsChanged = `!(` +
+	`object.metadata.?annotations.orValue({}).all(k, !k.startsWith('` + annotation.Prefix + `') || ` +
+	`(k in oldObject.metadata.?annotations.orValue({}) && oldObject.metadata.annotations[k] == object.metadata.annotations[k])) && ` +
+	`oldObject.metadata.?annotations.orValue({}).all(k, !k.startsWith('` + annotation.Prefix + `') || ` +
+	`k in object.metadata.?annotations.orValue({})))`
+
+// ruleConditions are for the mutating webhook only: an APIRule whose rules all
+// have authorizers has nothing to be injected.
+func ruleConditions() []admissionregistrationv1.MatchCondition {
+	return []admissionregistrationv1.MatchCondition{{
+		Name: "some-rule-without-authorizers",
+		Expression: "has(object.spec) && has(object.spec.rules) && object.spec.rules.exists(r, " +
+			"!has(r.extAuth) || !has(r.extAuth.authorizers) || size(r.extAuth.authorizers) == 0)",
+	}}
+}
+
+func (r Registration) namespaces() *metav1.LabelSelector {
+	excluded := append(SystemNamespaces(), r.ExcludedNamespaces...)
+	slices.Sort(excluded)
+	return &metav1.LabelSelector{MatchExpressions: []metav1.LabelSelectorRequirement{{
+		Key:      "kubernetes.io/metadata.name",
+		Operator: metav1.LabelSelectorOpNotIn,
+		Values:   slices.Compact(excluded),
+	}}}
+}
