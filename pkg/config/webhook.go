@@ -193,4 +193,3 @@ func validateEnforcement(path *field.Path, enforcement Enforcement) field.ErrorL
 	}
 	return field.ErrorList{field.NotSupported(path, enforcement, []Enforcement{Deny, Warn})}
 }
-

@@ -9,7 +9,6 @@ import (
 
 	"github.com/extauth-guard/extauth-guard/pkg/annotation"
 	"github.com/extauth-guard/extauth-guard/pkg/apirule"
-	"github.com/extauth-guard/extauth-guard/pkg/internal/suggest"
 )
 
 // Check tells what is wrong with an APIRule as it would be stored, in the order
@@ -20,13 +19,14 @@ import (
 // another controller, and a rule in front of an authorizer itself, has warnings
 // only.
 func Check(view apirule.View, facts Facts, settings Settings) []Finding {
-	switch skip(view, settings) {
-	case Deleting, LegacyObject, NamespaceExcluded:
-		return nil
+	switch reason := skip(view, settings); reason {
+	case "":
+		return check(view, facts, settings)
 	case ControllerOwned:
 		return demoteAll(check(view, facts, settings))
+	default:
+		return nil
 	}
-	return check(view, facts, settings)
 }
 
 func check(view apirule.View, facts Facts, settings Settings) []Finding {
@@ -58,50 +58,20 @@ func (s subject) check() []Finding {
 	var found []Finding
 	for _, one := range []func(subject) []Finding{
 		checkRegistered,
+		checkConflict,
 		checkInjected,
+		checkOpenPaths,
+		checkEffective,
+		checkReady,
 		checkLeftOpen,
+		checkShadowed,
+		checkService,
+		checkSidecar,
+		checkInternalTraffic,
 	} {
 		found = append(found, one(s)...)
 	}
 	return found
-}
-
-// checkRegistered reports authorizers that are not registered: istiod answers
-// every request to such a rule with 403 (Istio pilot,
-// security/authz/builder/extauthz.go), and nothing else says why.
-func checkRegistered(s subject) []Finding {
-	var found []Finding
-	for i, name := range s.rule.Authorizers {
-		path := s.rule.AuthorizerField(i)
-		registry := s.facts.Registry
-		switch {
-		case !registry.Known:
-			found = append(found, newFinding(RegistryUnknown, s.settings.UnknownRegistry, path, name,
-				fmt.Sprintf("cannot tell whether this authorizer is registered: %s; try again when the Istio CR in the namespace kyma-system can be read", registry.reason()),
-				"cannot tell whether it is registered: "+registry.reason()))
-		case !registry.Has(name):
-			found = append(found, newFinding(AuthorizerNotRegistered, Deny, path, name,
-				notRegistered(name, registry),
-				fmt.Sprintf("%q is not registered; every request gets 403", name)))
-		}
-	}
-	return found
-}
-
-func notRegistered(name string, registry Registry) string {
-	sentence := fmt.Sprintf("not registered in %s, so every request would get 403 \"RBAC: access denied\"; registered: %s",
-		registry.Origin, enumerate(registry.Names()))
-	if near := suggest.Nearest(name, registry.Names()); near != "" {
-		return sentence + fmt.Sprintf("; did you mean %q?", near)
-	}
-	return sentence + "; name one of these, or add it to spec.config.authorizers first"
-}
-
-func (r Registry) reason() string {
-	if r.Reason == "" {
-		return "the authorizers are not known"
-	}
-	return r.Reason
 }
 
 // checkInjected reports a rule that injection would have protected: something

@@ -21,18 +21,78 @@ type Facts struct {
 	// Namespaces holds the namespace of the APIRule and those of the effective
 	// Services, by name; nil means that nobody looked.
 	Namespaces map[string]Namespace
+	// Neighbours holds, by effective Service, what else acts on the workload
+	// behind it: for each authorizer one object, never the APIRule itself.
+	Neighbours map[types.NamespacedName][]Neighbour
+	// Backends holds what is known about the Services of the authorizers that
+	// the rules name, by authorizer; one that is missing is not known.
+	Backends map[string]Backend
 }
 
 // Service is what the policy needs of a Kubernetes Service.
 type Service struct {
 	// Annotations under our prefix; nil if none.
 	Annotations map[string]string
+	// Selector selects the Pods; nil for a Service without selector.
+	Selector map[string]string
+	// Ports are the port numbers, in the order of the Service.
+	Ports []int32
+}
+
+// SharesWorkload is true if two Services of one namespace select the same Pods,
+// or one of them some of the other's: one selector is a subset of the other.
+func (s Service) SharesWorkload(other Service) bool {
+	return len(s.Selector) > 0 && len(other.Selector) > 0 &&
+		(subset(s.Selector, other.Selector) || subset(other.Selector, s.Selector))
+}
+
+func subset(small, large map[string]string) bool {
+	if len(small) > len(large) {
+		return false
+	}
+	for key, value := range small {
+		if got, present := large[key]; !present || got != value {
+			return false
+		}
+	}
+	return true
 }
 
 // Namespace is what the policy needs of a Namespace.
 type Namespace struct {
 	// Annotations under our prefix; nil if none.
 	Annotations map[string]string
+	// Labels are all labels.
+	Labels map[string]string
+}
+
+// Sidecars is true if Pods of the namespace get an Istio sidecar, as far as the
+// labels of the namespace tell.
+func (n Namespace) Sidecars() bool {
+	if n.Labels["istio-injection"] != "" {
+		return n.Labels["istio-injection"] == "enabled"
+	}
+	return n.Labels["istio.io/rev"] != ""
+}
+
+// Neighbour is an object that makes istiod protect the workload behind a
+// Service of somebody else.
+type Neighbour struct {
+	// Object names it in a sentence: "APIRule shop/cart".
+	Object string
+	// Authorizer is the CUSTOM provider that it brings; "" for a jwt.
+	Authorizer string
+}
+
+// Backend is what is known about the Service of an authorizer.
+type Backend struct {
+	Service types.NamespacedName
+	// Exists is true if the Service does.
+	Exists bool
+	// HasPort is true if the Service has the port of the authorizer.
+	HasPort bool
+	// Ready is true if an endpoint of the Service is ready.
+	Ready bool
 }
 
 // Settings are the choices of whoever runs this project. They hold for all
@@ -44,6 +104,10 @@ type Settings struct {
 	ExcludedNamespaces map[string]bool
 	// UnknownRegistry is the severity of [RegistryUnknown].
 	UnknownRegistry Severity
+	// SeveralAuthorizers is true if istiod runs with
+	// PILOT_ENABLE_MULTIPLE_CUSTOM_AUTHZ_PROVIDERS (Istio 1.30 and later), which
+	// Kyma does not set; then [AuthorizerConflict] is a warning.
+	SeveralAuthorizers bool
 }
 
 // DefaultAuthorizer is the authorizer that is injected by default, and the name

@@ -23,7 +23,11 @@ type Registry struct {
 	// Origin names where the authorizers are registered, in the words of a
 	// sentence: "the Istio CR kyma-system/default".
 	Origin string
+	// State and Description are those of the Istio CR's status; "" if unknown.
+	State, Description string
 
+	// mesh is nil while the mesh configuration is not known.
+	mesh        *istio.Mesh
 	authorizers map[string]istio.Authorizer
 	names       []string
 	backends    map[types.NamespacedName]string
@@ -32,7 +36,9 @@ type Registry struct {
 // NewRegistry returns the registry that an Istio CR makes. Malformed entries are
 // not part of it; of several entries with one name the first counts.
 func NewRegistry(cr istio.View) Registry {
-	return newRegistry(fmt.Sprintf("the Istio CR %s/%s", cr.Namespace, cr.Name), cr.Authorizers)
+	registry := newRegistry(fmt.Sprintf("the Istio CR %s/%s", cr.Namespace, cr.Name), cr.Authorizers)
+	registry.State, registry.Description = cr.State, cr.Description
+	return registry
 }
 
 // StaticRegistry returns a registry of nothing but names, for a front end that
@@ -69,6 +75,25 @@ func newRegistry(origin string, authorizers []istio.Authorizer) Registry {
 	}
 	sort.Strings(registry.names)
 	return registry
+}
+
+// WithMesh returns the registry with what the mesh configuration says; nil if
+// that is not known.
+func (r Registry) WithMesh(mesh *istio.Mesh) Registry {
+	r.mesh = mesh
+	return r
+}
+
+// Effective is true if the mesh has a provider of that name which speaks
+// ext_authz over HTTP, and also while the mesh configuration is not known.
+func (r Registry) Effective(name string) bool {
+	return r.mesh == nil || r.mesh.Providers[name]
+}
+
+// Authorizer returns the entry of that name.
+func (r Registry) Authorizer(name string) (istio.Authorizer, bool) {
+	authorizer, registered := r.authorizers[name]
+	return authorizer, registered
 }
 
 // Has is true if an authorizer of that name is registered.

@@ -9,8 +9,8 @@ import (
 	"net/http"
 
 	"k8s.io/apimachinery/pkg/runtime"
-	strictjson "sigs.k8s.io/json"
 	"sigs.k8s.io/controller-runtime/pkg/webhook/admission"
+	strictjson "sigs.k8s.io/json"
 
 	"github.com/extauth-guard/extauth-guard/pkg/apirule"
 )

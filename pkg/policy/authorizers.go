@@ -1,0 +1,116 @@
+// Copyright The extauth-guard Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package policy
+
+import (
+	"fmt"
+
+	"github.com/extauth-guard/extauth-guard/pkg/internal/suggest"
+)
+
+// checkRegistered reports authorizers that are not registered: istiod answers
+// every request to such a rule with 403 (Istio pilot,
+// security/authz/builder/extauthz.go), and nothing else says why.
+func checkRegistered(s subject) []Finding {
+	var found []Finding
+	for i, name := range s.rule.Authorizers {
+		path := s.rule.AuthorizerField(i)
+		registry := s.facts.Registry
+		switch {
+		case !registry.Known:
+			found = append(found, newFinding(RegistryUnknown, s.settings.UnknownRegistry, path, name,
+				fmt.Sprintf("cannot tell whether this authorizer is registered: %s; try again when the Istio CR in the namespace kyma-system can be read", registry.reason()),
+				"cannot tell whether it is registered: "+registry.reason()))
+		case !registry.Has(name):
+			found = append(found, newFinding(AuthorizerNotRegistered, Deny, path, name,
+				notRegistered(name, registry),
+				fmt.Sprintf("%q is not registered; every request gets 403", name)))
+		}
+	}
+	return found
+}
+
+func notRegistered(name string, registry Registry) string {
+	sentence := fmt.Sprintf("not registered in %s, so every request would get 403 \"RBAC: access denied\"; registered: %s",
+		registry.Origin, enumerate(registry.Names()))
+	if near := suggest.Nearest(name, registry.Names()); near != "" {
+		return sentence + fmt.Sprintf("; did you mean %q?", near)
+	}
+	return sentence + "; name one of these, or add it to spec.config.authorizers first"
+}
+
+func (r Registry) reason() string {
+	if r.Reason == "" {
+		return "the authorizers are not known"
+	}
+	return r.Reason
+}
+
+// checkOpenPaths reports an authorizer without pathPrefix: oauth2-proxy is then
+// asked with the path of the application, and answers its own paths with 200
+// for everybody (oauth2-proxy 7.15, oauthproxy.go, buildServeMux).
+func checkOpenPaths(s subject) []Finding {
+	var found []Finding
+	for i, name := range s.rule.Authorizers {
+		authorizer, registered := s.facts.Registry.Authorizer(name)
+		if !registered || authorizer.Service == "" || authorizer.PathPrefix != "" {
+			continue
+		}
+		finding := newFinding(AuthorizerOpenPaths, Warn, s.rule.AuthorizerField(i), name,
+			fmt.Sprintf("has no pathPrefix in %s: if it is an oauth2-proxy, everybody may call %s of this host without a token; set its pathPrefix to \"/verify?original=\"",
+				s.facts.Registry.Origin, openPaths),
+			"no pathPrefix: "+openPaths+" are open")
+		finding.Once = true
+		found = append(found, finding)
+	}
+	return found
+}
+
+// openPaths are the paths that oauth2-proxy answers by itself.
+const openPaths = "/ping, /ready, /robots.txt and /oauth2/*"
+
+// checkEffective reports authorizers that the Istio CR has and the mesh has not:
+// until it has, Kyma reports an error and istiod denies.
+func checkEffective(s subject) []Finding {
+	var found []Finding
+	registry := s.facts.Registry
+	for i, name := range s.rule.Authorizers {
+		troubled := registry.State == "Warning" || registry.State == "Error"
+		if !registry.Has(name) || (registry.Effective(name) && !troubled) {
+			continue
+		}
+		sentence := "is registered but not yet in the mesh configuration istio-system/istio, so requests get 403 until the Istio module has applied it; that takes seconds"
+		if troubled {
+			sentence = fmt.Sprintf("is registered, but %s is in the state %s, so it may not be in force: %q; correct that first",
+				registry.Origin, registry.State, registry.Description)
+		}
+		found = append(found, newFinding(AuthorizerNotEffective, Warn, s.rule.AuthorizerField(i), name, sentence,
+			fmt.Sprintf("%q is registered but not in force yet", name)))
+	}
+	return found
+}
+
+// checkReady reports authorizers that cannot answer: Kyma does not expose
+// failOpen, so every request is denied while they are away.
+func checkReady(s subject) []Finding {
+	var found []Finding
+	for i, name := range s.rule.Authorizers {
+		backend, known := s.facts.Backends[name]
+		if !known || (backend.Exists && backend.HasPort && backend.Ready) {
+			continue
+		}
+		problem := fmt.Sprintf("its Service %s does not exist", backend.Service)
+		switch {
+		case backend.Exists && !backend.HasPort:
+			authorizer, _ := s.facts.Registry.Authorizer(name)
+			problem = fmt.Sprintf("its Service %s has no port %d", backend.Service, authorizer.Port)
+		case backend.Exists:
+			problem = fmt.Sprintf("its Service %s has no ready endpoint", backend.Service)
+		}
+		found = append(found, newFinding(AuthorizerUnready, Warn, s.rule.AuthorizerField(i), name,
+			problem+", so every request gets 403; start the authorizer, or correct its entry in "+s.facts.Registry.Origin,
+			problem))
+	}
+	return found
+}

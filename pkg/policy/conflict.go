@@ -1,0 +1,73 @@
+// Copyright The extauth-guard Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package policy
+
+import (
+	"fmt"
+	"strings"
+
+	"k8s.io/apimachinery/pkg/util/validation/field"
+
+	"github.com/extauth-guard/extauth-guard/pkg/apirule"
+)
+
+// checkConflict reports a rule that would give the workload behind it a second
+// CUSTOM provider. istiod then denies every request of the rules of both (Istio
+// up to 1.29: always; later, unless several are enabled: Istio pilot,
+// features/security.go), while Kyma reports the APIRules as Ready.
+//
+// The other side is searched nearest first: in the rule, in the rules before it,
+// and around the APIRule.
+func checkConflict(s subject) []Finding {
+	if len(s.rule.Authorizers) == 0 {
+		return nil
+	}
+	own := s.rule.Authorizers[0]
+	for i, name := range s.rule.Authorizers {
+		if name != own {
+			return []Finding{s.conflict(s.rule.AuthorizerField(i), name, own, "this rule")}
+		}
+	}
+	for _, earlier := range s.view.Rules[:s.rule.Index] {
+		if !s.sharesWorkload(earlier) {
+			continue
+		}
+		for _, name := range earlier.Authorizers {
+			if name != own {
+				return []Finding{s.conflict(s.rule.AuthorizerField(0), own, name, earlier.Field().String())}
+			}
+		}
+	}
+	for _, neighbour := range s.facts.Neighbours[s.rule.Service] {
+		if neighbour.Authorizer != "" && neighbour.Authorizer != own {
+			return []Finding{s.conflict(s.rule.AuthorizerField(0), own, neighbour.Authorizer, neighbour.Object)}
+		}
+	}
+	return nil
+}
+
+func (s subject) sharesWorkload(other apirule.Rule) bool {
+	switch {
+	case s.rule.Service.Name == "" || other.Service.Name == "":
+		return false
+	case s.rule.Service == other.Service:
+		return true
+	}
+	return s.rule.Service.Namespace == other.Service.Namespace &&
+		s.facts.Services[s.rule.Service].SharesWorkload(s.facts.Services[other.Service])
+}
+
+func (s subject) conflict(path *field.Path, name, other, by string) Finding {
+	severity := Deny
+	consequence := "istiod allows one authorizer for each workload and would answer all requests of both with 403"
+	if s.settings.SeveralAuthorizers {
+		severity, consequence = Warn, "requests have to satisfy both"
+	}
+	finding := newFinding(AuthorizerConflict, severity, path, name,
+		fmt.Sprintf("the workload behind Service %s would also get the authorizer %q, from %s: %s; use the same authorizer in both, or separate Services whose selectors share no Pod",
+			s.rule.Service, other, by, consequence),
+		fmt.Sprintf("%q from %s acts on the same workload", other, by))
+	finding.Subject = strings.Join([]string{s.rule.Service.String(), name, other}, " ")
+	return finding
+}
