@@ -168,6 +168,29 @@ func TestClientCredentialsWithForeignAnswers(t *testing.T) {
 	require.ErrorIs(t, err, oidc.ErrUnreachable)
 }
 
+func TestVerifyRefuses(t *testing.T) {
+	for name, tc := range map[string]struct {
+		flaws oidcprovider.TokenFlaws
+		later time.Duration
+		want  string
+	}{
+		"a key that is not published": {flaws: oidcprovider.TokenFlaws{ForeignKey: true}, want: "failed to verify signature"},
+		"another audience":            {flaws: oidcprovider.TokenFlaws{Audience: "api"}, want: "expected audience"},
+		"another issuer":              {flaws: oidcprovider.TokenFlaws{Issuer: "https://other.example.com"}, want: "id token issued by a different provider"},
+		"a token at a later time":     {later: 2 * time.Hour, want: "token is expired"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			_, m, client := startProvider(t, oidcprovider.Flaws{Token: tc.flaws})
+			token, err := oidc.ClientCredentials(t.Context(), client, m, oidc.Credentials{ClientID: clientID, Secret: oidc.NewSecret(clientSecret)})
+			require.NoError(t, err)
+			_, err = oidc.Verify(t.Context(), client, m, clientID, token.Access, time.Now().Add(tc.later))
+			require.ErrorContains(t, err, tc.want)
+			assert.ErrorContains(t, err, m.JWKSURI)
+			assert.NotContains(t, err.Error(), token.Access.Reveal())
+		})
+	}
+}
+
 func TestSecretSaysNothing(t *testing.T) {
 	s := oidc.NewSecret("hunter22")
 	in := struct {

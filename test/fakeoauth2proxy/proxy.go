@@ -108,7 +108,7 @@ func discover(ctx context.Context, client *http.Client, issuer string) (document
 func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	escaped := r.URL.EscapedPath()
 	if cleaned := clean(escaped); cleaned != escaped {
-		redirect(w, r, cleaned)
+		redirect(w, &url.URL{Opaque: cleaned, RawQuery: r.URL.RawQuery})
 		return
 	}
 	switch {
@@ -123,8 +123,8 @@ func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-func redirect(w http.ResponseWriter, r *http.Request, path string) {
-	w.Header().Set("Location", (&url.URL{Path: path, RawQuery: r.URL.RawQuery}).String())
+func redirect(w http.ResponseWriter, to *url.URL) {
+	w.Header().Set("Location", to.String())
 	w.WriteHeader(http.StatusMovedPermanently)
 }
 
@@ -188,7 +188,7 @@ func (p *Proxy) check(w http.ResponseWriter, r *http.Request) {
 	switch {
 	case p.authenticated(r) && clean(r.URL.Path) != r.URL.Path:
 		// The upstreams have a router of their own, which cleans the decoded path.
-		redirect(w, r, clean(r.URL.Path))
+		redirect(w, &url.URL{Path: clean(r.URL.Path), RawQuery: r.URL.RawQuery})
 	case p.authenticated(r):
 		w.WriteHeader(p.status)
 		_, _ = io.WriteString(w, "Authenticated")

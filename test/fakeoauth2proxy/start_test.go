@@ -43,8 +43,11 @@ func TestStartRefusals(t *testing.T) {
 				args = append(args, tc.args(provider.Issuer())...)
 			}
 			t.Run("fake", func(t *testing.T) {
+				// A fake that does start ends with the context, and without an error.
+				ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+				defer cancel()
 				var log strings.Builder
-				require.ErrorContains(t, fakeoauth2proxy.Run(t.Context(), args, environment, &log), tc.want)
+				require.ErrorContains(t, fakeoauth2proxy.Run(ctx, args, environment, &log), tc.want)
 			})
 			t.Run("real", func(t *testing.T) {
 				ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
