@@ -19,19 +19,36 @@ import (
 
 // World is an index of everything that a decision about an APIRule may depend
 // on. Its zero value is not usable; see [NewWorld]. All methods may be called by
-// several goroutines at once.
+// several goroutines at once. Values that it is given or gives are not changed
+// by either side.
 type World struct {
-	// registry is replaced as a whole whenever an Istio CR changes, so that
-	// admission reads it without a lock.
+	// registry is replaced as a whole whenever an Istio CR or the mesh
+	// configuration changes, so that admission reads it without a lock.
 	registry atomic.Pointer[policy.Registry]
+	watchers watchers
 
 	mu         sync.RWMutex
 	istios     map[types.NamespacedName]istio.View
+	mesh       *istio.Mesh
 	services   map[types.NamespacedName]policy.Service
+	endpoints  map[types.NamespacedName]map[string]bool // ready, by slice
 	namespaces map[string]policy.Namespace
+	apirules   map[types.NamespacedName]apirule.View
+	policies   map[types.NamespacedName]CustomPolicy
+	workloads  *workloads
+	users      *users
 }
 
 var _ Source = &World{}
+
+// CustomPolicy is an AuthorizationPolicy with the action CUSTOM that somebody
+// wrote by hand.
+type CustomPolicy struct {
+	// Selector selects the Pods; empty for all Pods of the namespace.
+	Selector map[string]string
+	// Provider is the name of the authorizer.
+	Provider string
+}
 
 // NewWorld returns a World in which nothing exists and the registry is unknown
 // for the given reason, until [World.SetIstio] or [World.SetRegistry].
@@ -39,7 +56,12 @@ func NewWorld(reason string) *World {
 	world := &World{
 		istios:     map[types.NamespacedName]istio.View{},
 		services:   map[types.NamespacedName]policy.Service{},
+		endpoints:  map[types.NamespacedName]map[string]bool{},
 		namespaces: map[string]policy.Namespace{},
+		apirules:   map[types.NamespacedName]apirule.View{},
+		policies:   map[types.NamespacedName]CustomPolicy{},
+		workloads:  newWorkloads(),
+		users:      newUsers(),
 	}
 	world.SetRegistry(policy.UnknownRegistryBecause(reason))
 	return world
@@ -57,80 +79,234 @@ func (w *World) SetRegistry(registry policy.Registry) {
 
 // SetIstio adds or replaces an Istio CR.
 func (w *World) SetIstio(view istio.View) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.istios[view.NamespacedName()] = view
-	w.readRegistry()
+	w.change(Change{Kind: Istio, Name: view.NamespacedName()}, func() {
+		w.istios[view.NamespacedName()] = view
+		w.readRegistry()
+	})
 }
 
-// DeleteIstio removes an Istio CR; one that is not there is not an error.
+// DeleteIstio removes an Istio CR; one that is not there is not an error. The
+// first call, even with a name that is not there, tells that the CRs were read.
 func (w *World) DeleteIstio(name types.NamespacedName) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	delete(w.istios, name)
-	w.readRegistry()
+	w.change(Change{Kind: Istio, Name: name}, func() {
+		delete(w.istios, name)
+		w.readRegistry()
+	})
+}
+
+// SetMesh replaces what the mesh configuration says; nil if it is not known.
+func (w *World) SetMesh(mesh *istio.Mesh) {
+	w.change(Change{Kind: Istio}, func() {
+		w.mesh = mesh
+		w.SetRegistry(w.Registry().WithMesh(mesh))
+	})
 }
 
 // readRegistry makes the registry of the active Istio CR. The caller holds mu.
 func (w *World) readRegistry() {
-	w.SetRegistry(RegistryOf(slices.Collect(maps.Values(w.istios))))
+	w.SetRegistry(registryOf(slices.Collect(maps.Values(w.istios)), w.mesh))
 }
 
-// RegistryOf returns the registry that the given Istio CRs make: that of the
-// active one, or unknown if there is none.
-func RegistryOf(views []istio.View) policy.Registry {
+// RegistryOf returns the registry that the given Istio CRs would make: that of
+// the active one, or unknown if there is none.
+func (w *World) RegistryOf(views []istio.View) policy.Registry {
+	w.mu.RLock()
+	defer w.mu.RUnlock()
+	return registryOf(views, w.mesh)
+}
+
+func registryOf(views []istio.View, mesh *istio.Mesh) policy.Registry {
 	active, found := istio.Active(views)
 	if !found {
 		return policy.UnknownRegistryBecause("there is no Istio CR in the namespace " + istio.Namespace)
 	}
-	return policy.NewRegistry(active)
+	return policy.NewRegistry(active).WithMesh(mesh)
 }
 
 // SetService adds or replaces a Service.
 func (w *World) SetService(name types.NamespacedName, service policy.Service) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.services[name] = service
+	w.change(Change{Kind: Service, Name: name}, func() {
+		w.workloads.removeService(name, w.services[name].Selector)
+		w.services[name] = service
+		w.workloads.addService(name, service.Selector)
+	})
 }
 
 // DeleteService removes a Service; one that is not there is not an error.
 func (w *World) DeleteService(name types.NamespacedName) {
+	w.change(Change{Kind: Service, Name: name}, func() {
+		w.workloads.removeService(name, w.services[name].Selector)
+		delete(w.services, name)
+	})
+}
+
+// SetEndpoints tells whether one slice of the endpoints of a Service has a ready
+// one.
+func (w *World) SetEndpoints(service types.NamespacedName, slice string, ready bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	delete(w.services, name)
+	if w.endpoints[service] == nil {
+		w.endpoints[service] = make(map[string]bool, 1)
+	}
+	w.endpoints[service][slice] = ready
+}
+
+// DeleteEndpoints removes a slice; one that is not there is not an error.
+func (w *World) DeleteEndpoints(service types.NamespacedName, slice string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	delete(w.endpoints[service], slice)
+	if len(w.endpoints[service]) == 0 {
+		delete(w.endpoints, service)
+	}
 }
 
 // SetNamespace adds or replaces a Namespace.
 func (w *World) SetNamespace(name string, namespace policy.Namespace) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.namespaces[name] = namespace
+	w.change(Change{Kind: Namespace, Name: types.NamespacedName{Name: name}}, func() { w.namespaces[name] = namespace })
 }
 
 // DeleteNamespace removes a Namespace; one that is not there is not an error.
 func (w *World) DeleteNamespace(name string) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	delete(w.namespaces, name)
+	w.change(Change{Kind: Namespace, Name: types.NamespacedName{Name: name}}, func() { delete(w.namespaces, name) })
 }
 
-// Facts returns the facts around view. It costs as much as view has rules,
-// however large the world is, and never waits.
+// SetAPIRule adds or replaces an APIRule.
+func (w *World) SetAPIRule(view apirule.View) {
+	name := view.NamespacedName()
+	w.change(Change{Kind: APIRule, Name: name}, func() {
+		w.users.remove(w.apirules[name])
+		w.apirules[name] = view
+		w.users.add(view)
+	})
+}
+
+// DeleteAPIRule removes an APIRule; one that is not there is not an error.
+func (w *World) DeleteAPIRule(name types.NamespacedName) {
+	w.change(Change{Kind: APIRule, Name: name}, func() {
+		w.users.remove(w.apirules[name])
+		delete(w.apirules, name)
+	})
+}
+
+// APIRule returns an APIRule.
+func (w *World) APIRule(name types.NamespacedName) (apirule.View, bool) {
+	w.mu.RLock()
+	defer w.mu.RUnlock()
+	view, exists := w.apirules[name]
+	return view, exists
+}
+
+// APIRules returns all APIRules in the order of their names. It is for reports:
+// admission never lists.
+func (w *World) APIRules() []apirule.View {
+	w.mu.RLock()
+	defer w.mu.RUnlock()
+	return slices.SortedFunc(maps.Values(w.apirules), func(a, b apirule.View) int {
+		return compareNames(a.NamespacedName(), b.NamespacedName())
+	})
+}
+
+// SetCustomPolicy adds or replaces a hand-written AuthorizationPolicy.
+func (w *World) SetCustomPolicy(name types.NamespacedName, custom CustomPolicy) {
+	w.change(Change{Kind: CustomPolicies, Name: name}, func() {
+		w.dropCustomPolicy(name)
+		w.policies[name] = custom
+		w.workloads.addPolicy(name, custom.Selector, custom.Provider)
+	})
+}
+
+// DeleteCustomPolicy removes one; one that is not there is not an error.
+func (w *World) DeleteCustomPolicy(name types.NamespacedName) {
+	w.change(Change{Kind: CustomPolicies, Name: name}, func() { w.dropCustomPolicy(name) })
+}
+
+func (w *World) dropCustomPolicy(name types.NamespacedName) {
+	if custom, exists := w.policies[name]; exists {
+		w.workloads.removePolicy(name, custom.Selector)
+		delete(w.policies, name)
+	}
+}
+
+// change applies a change under the lock and tells the watchers after it.
+func (w *World) change(change Change, apply func()) {
+	w.mu.Lock()
+	apply()
+	w.mu.Unlock()
+	w.watchers.tell(change)
+}
+
+// IstioFacts returns the facts around a change of the Istio CR of that name.
+func (w *World) IstioFacts(name types.NamespacedName) policy.IstioFacts {
+	w.mu.RLock()
+	defer w.mu.RUnlock()
+	facts := policy.IstioFacts{Users: w.Users}
+	for other, view := range w.istios {
+		if other != name {
+			facts.Others = append(facts.Others, view)
+		}
+	}
+	return facts
+}
+
+// Users returns the APIRules that use an authorizer, as namespace/name, sorted.
+func (w *World) Users(authorizer string) []string {
+	w.mu.RLock()
+	defer w.mu.RUnlock()
+	names := make([]string, 0, len(w.users.byAuthorizer[authorizer]))
+	for _, name := range w.users.byAuthorizer[authorizer] {
+		names = append(names, name.String())
+	}
+	return names
+}
+
+// Facts returns the facts around view. It never waits, and what it costs grows
+// with the rules of view and with what shares their workloads, not with the
+// world.
 func (w *World) Facts(_ context.Context, view apirule.View) policy.Facts {
 	facts := policy.Facts{
 		Registry:   w.Registry(),
 		Services:   make(map[types.NamespacedName]policy.Service, 1),
 		Namespaces: make(map[string]policy.Namespace, 1),
+		Backends:   map[string]policy.Backend{},
 	}
 	w.mu.RLock()
 	defer w.mu.RUnlock()
-	if namespace, exists := w.namespaces[view.Namespace]; exists {
-		facts.Namespaces[view.Namespace] = namespace
-	}
+	w.addNamespace(&facts, view.Namespace)
 	for _, rule := range view.Rules {
 		if service, exists := w.services[rule.Service]; exists {
 			facts.Services[rule.Service] = service
 		}
+		w.addNamespace(&facts, rule.Service.Namespace)
+		w.addBackends(&facts, rule)
+		w.addNeighbours(&facts, view.NamespacedName(), rule.Service)
 	}
 	return facts
+}
+
+func (w *World) addNamespace(facts *policy.Facts, name string) {
+	if namespace, exists := w.namespaces[name]; exists {
+		facts.Namespaces[name] = namespace
+	}
+}
+
+// addBackends adds what is known about the Services of the rule's authorizers.
+func (w *World) addBackends(facts *policy.Facts, rule apirule.Rule) {
+	for _, name := range rule.Authorizers {
+		authorizer, registered := facts.Registry.Authorizer(name)
+		service, known := authorizer.Backend()
+		if !registered || !known {
+			continue
+		}
+		found, exists := w.services[service]
+		backend := policy.Backend{
+			Service: service,
+			Exists:  exists,
+			HasPort: slices.Contains(found.Ports, int32(authorizer.Port)), //nolint:gosec // a port that does not fit is none of the Service
+		}
+		for _, ready := range w.endpoints[service] {
+			backend.Ready = backend.Ready || ready
+		}
+		facts.Backends[name] = backend
+	}
 }

@@ -23,6 +23,8 @@ type feed struct {
 	handled  cache.ResourceEventHandlerRegistration
 	// absent is true while the API server does not serve the kind.
 	absent atomic.Bool
+	// whenAbsent, if not nil, is called when the kind turns out to be absent.
+	whenAbsent func()
 }
 
 // slim is what the informer keeps of an object: its name for the store, and the
@@ -45,9 +47,10 @@ type lister struct {
 }
 
 // newFeed watches objects of the type of example. shrink reduces an object, as
-// soon as it is decoded, to the value that set is given.
+// soon as it is decoded, to the value that set is given; remove is given the last
+// value of an object that is gone.
 func newFeed[O metav1.Object, T any](kind string, from lister, example runtime.Object, shrink func(O) T,
-	set func(types.NamespacedName, T), remove func(types.NamespacedName),
+	set, remove func(types.NamespacedName, T),
 ) (*feed, error) {
 	one := &feed{kind: kind}
 	one.informer = cache.NewSharedIndexInformer(
@@ -71,19 +74,18 @@ func newFeed[O metav1.Object, T any](kind string, from lister, example runtime.O
 	if err := one.informer.SetWatchErrorHandlerWithContext(one.onError); err != nil {
 		return nil, fmt.Errorf("setting the error handler of %s: %w", kind, err)
 	}
-	put := func(object any) {
+	pass := func(to func(types.NamespacedName, T), object any) {
+		if tombstone, ok := object.(cache.DeletedFinalStateUnknown); ok {
+			object = tombstone.Obj
+		}
 		if small, ok := object.(*slim[T]); ok {
-			set(types.NamespacedName{Namespace: small.Namespace, Name: small.Name}, small.value)
+			to(types.NamespacedName{Namespace: small.Namespace, Name: small.Name}, small.value)
 		}
 	}
 	registration, err := one.informer.AddEventHandler(cache.ResourceEventHandlerFuncs{
-		AddFunc:    put,
-		UpdateFunc: func(_, object any) { put(object) },
-		DeleteFunc: func(object any) {
-			if key, err := cache.DeletionHandlingObjectToName(object); err == nil {
-				remove(types.NamespacedName{Namespace: key.Namespace, Name: key.Name})
-			}
-		},
+		AddFunc:    func(object any) { pass(set, object) },
+		UpdateFunc: func(_, object any) { pass(set, object) },
+		DeleteFunc: func(object any) { pass(remove, object) },
 	})
 	if err != nil {
 		return nil, fmt.Errorf("handling the events of %s: %w", kind, err)
@@ -107,6 +109,9 @@ func (f *feed) onError(ctx context.Context, reflector *cache.Reflector, err erro
 	var status apierrors.APIStatus
 	if errors.As(err, &status) && apierrors.IsNotFound(err) {
 		f.absent.Store(true)
+		if f.whenAbsent != nil {
+			f.whenAbsent()
+		}
 		return // the reflector tries again by itself, and the CRD may come
 	}
 	cache.DefaultWatchErrorHandler(ctx, reflector, err)

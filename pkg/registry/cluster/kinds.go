@@ -5,10 +5,13 @@ package cluster
 
 import (
 	"context"
+	"strings"
 
 	corev1 "k8s.io/api/core/v1"
+	discoveryv1 "k8s.io/api/discovery/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/fields"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
@@ -18,21 +21,58 @@ import (
 	"k8s.io/client-go/metadata"
 
 	"github.com/extauth-guard/extauth-guard/pkg/annotation"
+	"github.com/extauth-guard/extauth-guard/pkg/apirule"
 	"github.com/extauth-guard/extauth-guard/pkg/istio"
 	"github.com/extauth-guard/extauth-guard/pkg/policy"
 	"github.com/extauth-guard/extauth-guard/pkg/registry"
 )
 
-var istioResource = schema.GroupVersionResource{Group: istio.Group, Version: istio.Version, Resource: istio.Resource}
+var (
+	istioResource = schema.GroupVersionResource{Group: istio.Group, Version: istio.Version, Resource: istio.Resource}
+	// The version in which APIRules are stored: reading it needs no call of
+	// Kyma's conversion webhook. Its spec has the same shape as that of v2.
+	apiruleResource       = schema.GroupVersionResource{Group: apirule.Group, Version: "v2alpha1", Resource: apirule.Resource}
+	authorizationPolicies = schema.GroupVersionResource{Group: "security.istio.io", Version: "v1", Resource: "authorizationpolicies"}
+)
 
 func istioFeed(client dynamic.Interface, world *registry.World) (*feed, error) {
-	example := &unstructured.Unstructured{}
-	example.SetGroupVersionKind(schema.GroupVersionKind{Group: istio.Group, Version: istio.Version, Kind: istio.Kind})
-	one, err := newFeed("Istio", untyped(client.Resource(istioResource).Namespace(istio.Namespace)), example,
+	one, err := newFeed(istio.Kind, untyped(client.Resource(istioResource).Namespace(istio.Namespace)), example(istioResource, istio.Kind),
 		func(object *unstructured.Unstructured) istio.View { return istio.Parse(object.Object) },
 		func(_ types.NamespacedName, view istio.View) { world.SetIstio(view) },
-		world.DeleteIstio)
-	return one, err
+		func(name types.NamespacedName, _ istio.View) { world.DeleteIstio(name) })
+	if err != nil {
+		return nil, err
+	}
+	// Without the CRD there is no Istio CR, which is to be said in these words.
+	one.whenAbsent = func() { world.DeleteIstio(types.NamespacedName{}) }
+	return one, nil
+}
+
+// meshFeed reads the one ConfigMap that istiod reads. What cannot be parsed is
+// not known: the module is about to replace it.
+func meshFeed(client kubernetes.Interface, world *registry.World) (*feed, error) {
+	maps := client.CoreV1().ConfigMaps(istio.MeshNamespace)
+	only := fields.OneTermEqualSelector(metav1.ObjectNameField, istio.MeshConfigMap).String()
+	from := lister{
+		list: func(ctx context.Context, options metav1.ListOptions) (runtime.Object, error) {
+			options.FieldSelector = only
+			return maps.List(ctx, options)
+		},
+		watch: func(ctx context.Context, options metav1.ListOptions) (watch.Interface, error) {
+			options.FieldSelector = only
+			return maps.Watch(ctx, options)
+		},
+	}
+	return newFeed("ConfigMap", from, &corev1.ConfigMap{},
+		func(object *corev1.ConfigMap) *istio.Mesh {
+			mesh, err := istio.ParseMesh(object.Data[istio.MeshKey])
+			if err != nil {
+				return nil
+			}
+			return &mesh
+		},
+		func(_ types.NamespacedName, mesh *istio.Mesh) { world.SetMesh(mesh) },
+		func(types.NamespacedName, *istio.Mesh) { world.SetMesh(nil) })
 }
 
 func serviceFeed(client kubernetes.Interface, world *registry.World) (*feed, error) {
@@ -43,7 +83,36 @@ func serviceFeed(client kubernetes.Interface, world *registry.World) (*feed, err
 		},
 		watch: services.Watch,
 	}
-	return newFeed("Service", from, &corev1.Service{}, serviceValue, world.SetService, world.DeleteService)
+	return newFeed("Service", from, &corev1.Service{}, serviceValue, world.SetService,
+		func(name types.NamespacedName, _ policy.Service) { world.DeleteService(name) })
+}
+
+// slice is what is kept of an EndpointSlice.
+type slice struct {
+	service types.NamespacedName
+	ready   bool
+}
+
+func endpointsFeed(client kubernetes.Interface, world *registry.World) (*feed, error) {
+	slices := client.DiscoveryV1().EndpointSlices(metav1.NamespaceAll)
+	from := lister{
+		list: func(ctx context.Context, options metav1.ListOptions) (runtime.Object, error) {
+			return slices.List(ctx, options)
+		},
+		watch: slices.Watch,
+	}
+	return newFeed("EndpointSlice", from, &discoveryv1.EndpointSlice{}, sliceValue,
+		func(name types.NamespacedName, value slice) { world.SetEndpoints(value.service, name.Name, value.ready) },
+		func(name types.NamespacedName, value slice) { world.DeleteEndpoints(value.service, name.Name) })
+}
+
+func sliceValue(object *discoveryv1.EndpointSlice) slice {
+	value := slice{service: types.NamespacedName{Namespace: object.Namespace, Name: object.Labels[discoveryv1.LabelServiceName]}}
+	for _, endpoint := range object.Endpoints {
+		// An endpoint that says nothing is to be taken as ready (KEP-752).
+		value.ready = value.ready || endpoint.Conditions.Ready == nil || *endpoint.Conditions.Ready
+	}
+	return value
 }
 
 func namespaceFeed(client metadata.Interface, world *registry.World) (*feed, error) {
@@ -56,7 +125,51 @@ func namespaceFeed(client metadata.Interface, world *registry.World) (*feed, err
 	}
 	return newFeed("Namespace", from, &metav1.PartialObjectMetadata{}, namespaceValue,
 		func(name types.NamespacedName, namespace policy.Namespace) { world.SetNamespace(name.Name, namespace) },
-		func(name types.NamespacedName) { world.DeleteNamespace(name.Name) })
+		func(name types.NamespacedName, _ policy.Namespace) { world.DeleteNamespace(name.Name) })
+}
+
+func apiruleFeed(client dynamic.Interface, world *registry.World) (*feed, error) {
+	return newFeed(apirule.Kind, untyped(client.Resource(apiruleResource)), example(apiruleResource, apirule.Kind),
+		func(object *unstructured.Unstructured) apirule.View { return apirule.Parse(object.Object, "") },
+		func(_ types.NamespacedName, view apirule.View) { world.SetAPIRule(view) },
+		func(name types.NamespacedName, _ apirule.View) { world.DeleteAPIRule(name) })
+}
+
+func customPolicyFeed(client dynamic.Interface, world *registry.World) (*feed, error) {
+	return newFeed("AuthorizationPolicy", untyped(client.Resource(authorizationPolicies)), example(authorizationPolicies, "AuthorizationPolicy"),
+		customPolicyValue,
+		func(name types.NamespacedName, custom *registry.CustomPolicy) {
+			if custom == nil {
+				world.DeleteCustomPolicy(name)
+				return
+			}
+			world.SetCustomPolicy(name, *custom)
+		},
+		func(name types.NamespacedName, _ *registry.CustomPolicy) { world.DeleteCustomPolicy(name) })
+}
+
+// customPolicyValue returns nil for what is no hand-written CUSTOM policy: those
+// that Kyma makes of APIRules carry its owner label, and their APIRules are read
+// themselves.
+func customPolicyValue(object *unstructured.Unstructured) *registry.CustomPolicy {
+	action, _, _ := unstructured.NestedString(object.Object, "spec", "action")
+	provider, _, _ := unstructured.NestedString(object.Object, "spec", "provider", "name")
+	if action != "CUSTOM" || provider == "" {
+		return nil
+	}
+	for label := range object.GetLabels() {
+		if strings.HasPrefix(label, "apirule."+apirule.Group+"/") {
+			return nil
+		}
+	}
+	selector, _, _ := unstructured.NestedStringMap(object.Object, "spec", "selector", "matchLabels")
+	return &registry.CustomPolicy{Selector: selector, Provider: provider}
+}
+
+func example(resource schema.GroupVersionResource, kind string) *unstructured.Unstructured {
+	object := &unstructured.Unstructured{}
+	object.SetGroupVersionKind(resource.GroupVersion().WithKind(kind))
+	return object
 }
 
 func untyped(client dynamic.ResourceInterface) lister {
@@ -71,9 +184,13 @@ func untyped(client dynamic.ResourceInterface) lister {
 }
 
 func serviceValue(service *corev1.Service) policy.Service {
-	return policy.Service{Annotations: annotation.Own(service.Annotations)}
+	value := policy.Service{Annotations: annotation.Own(service.Annotations), Selector: service.Spec.Selector}
+	for _, port := range service.Spec.Ports {
+		value.Ports = append(value.Ports, port.Port)
+	}
+	return value
 }
 
 func namespaceValue(namespace *metav1.PartialObjectMetadata) policy.Namespace {
-	return policy.Namespace{Annotations: annotation.Own(namespace.Annotations)}
+	return policy.Namespace{Annotations: annotation.Own(namespace.Annotations), Labels: namespace.Labels}
 }

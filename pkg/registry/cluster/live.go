@@ -20,6 +20,7 @@ import (
 type live struct {
 	typed   kubernetes.Interface
 	untyped dynamic.Interface
+	world   *registry.World
 }
 
 // maxLiveServices bounds the requests that one admission may cause.
@@ -53,5 +54,5 @@ func (l live) registry(ctx context.Context) (policy.Registry, error) {
 	for _, item := range list.Items {
 		views = append(views, istio.Parse(item.Object))
 	}
-	return registry.RegistryOf(views), nil
+	return l.world.RegistryOf(views), nil
 }

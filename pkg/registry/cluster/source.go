@@ -59,11 +59,15 @@ func New(config *rest.Config) (*Source, error) {
 		return nil, fmt.Errorf("making a metadata client: %w", err)
 	}
 	world := registry.NewWorld("the Istio CR was not read yet")
-	source := &Source{world: world, live: live{typed: typed, untyped: untyped}}
+	source := &Source{world: world, live: live{typed: typed, untyped: untyped, world: world}}
 	for _, make := range []func() (*feed, error){
 		func() (*feed, error) { return istioFeed(untyped, world) },
+		func() (*feed, error) { return meshFeed(typed, world) },
 		func() (*feed, error) { return serviceFeed(typed, world) },
+		func() (*feed, error) { return endpointsFeed(typed, world) },
 		func() (*feed, error) { return namespaceFeed(partial, world) },
+		func() (*feed, error) { return apiruleFeed(untyped, world) },
+		func() (*feed, error) { return customPolicyFeed(untyped, world) },
 	} {
 		one, err := make()
 		if err != nil {

@@ -1,0 +1,130 @@
+// Copyright The extauth-guard Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package registry
+
+import (
+	"cmp"
+	"slices"
+	"sort"
+	"strings"
+
+	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/extauth-guard/extauth-guard/pkg/apirule"
+)
+
+// users is an index of the APIRules that protect something: by effective Service
+// and authorizer, and by authorizer alone. The authorizer of a jwt rule is "".
+type users struct {
+	byService    map[types.NamespacedName]map[string]sortedNames
+	byAuthorizer map[string]sortedNames
+}
+
+func newUsers() *users {
+	return &users{
+		byService:    map[types.NamespacedName]map[string]sortedNames{},
+		byAuthorizer: map[string]sortedNames{},
+	}
+}
+
+func (u *users) add(view apirule.View) {
+	name := view.NamespacedName()
+	for _, use := range usesOf(view) {
+		if u.byService[use.service] == nil {
+			u.byService[use.service] = map[string]sortedNames{}
+		}
+		u.byService[use.service][use.authorizer] = u.byService[use.service][use.authorizer].with(name)
+		if use.authorizer != "" {
+			u.byAuthorizer[use.authorizer] = u.byAuthorizer[use.authorizer].with(name)
+		}
+	}
+}
+
+func (u *users) remove(view apirule.View) {
+	name := view.NamespacedName()
+	for _, use := range usesOf(view) {
+		of := u.byService[use.service]
+		if left := of[use.authorizer].without(name); len(left) > 0 {
+			of[use.authorizer] = left
+		} else {
+			delete(of, use.authorizer)
+		}
+		if len(of) == 0 {
+			delete(u.byService, use.service)
+		}
+		if left := u.byAuthorizer[use.authorizer].without(name); len(left) > 0 {
+			u.byAuthorizer[use.authorizer] = left
+		} else {
+			delete(u.byAuthorizer, use.authorizer)
+		}
+	}
+}
+
+// use is one authorizer of one rule at its Service.
+type use struct {
+	service    types.NamespacedName
+	authorizer string
+}
+
+func usesOf(view apirule.View) []use {
+	var uses []use
+	for _, rule := range view.Rules {
+		if rule.Service.Name == "" || !rule.Protected() {
+			continue
+		}
+		if len(rule.Authorizers) == 0 {
+			uses = append(uses, use{service: rule.Service})
+		}
+		for _, authorizer := range rule.Authorizers {
+			uses = append(uses, use{service: rule.Service, authorizer: authorizer})
+		}
+	}
+	return uses
+}
+
+// sortedNames is a set of objects in order.
+type sortedNames []types.NamespacedName
+
+func (n sortedNames) search(name types.NamespacedName) (int, bool) {
+	return slices.BinarySearchFunc(n, name, compareNames)
+}
+
+func (n sortedNames) with(name types.NamespacedName) sortedNames {
+	at, found := n.search(name)
+	if found {
+		return n
+	}
+	return slices.Insert(n, at, name)
+}
+
+func (n sortedNames) without(name types.NamespacedName) sortedNames {
+	at, found := n.search(name)
+	if !found {
+		return n
+	}
+	return slices.Delete(n, at, at+1)
+}
+
+// otherThan returns the first name that is not self.
+func (n sortedNames) otherThan(self types.NamespacedName) (types.NamespacedName, bool) {
+	for _, name := range n[:min(len(n), 2)] {
+		if name != self {
+			return name, true
+		}
+	}
+	return types.NamespacedName{}, false
+}
+
+func compareNames(a, b types.NamespacedName) int {
+	return cmp.Or(strings.Compare(a.Namespace, b.Namespace), strings.Compare(a.Name, b.Name))
+}
+
+func sortedKeys[V any](of map[string]V) []string {
+	keys := make([]string, 0, len(of))
+	for key := range of {
+		keys = append(keys, key)
+	}
+	sort.Strings(keys)
+	return keys
+}

@@ -1,0 +1,53 @@
+// Copyright The extauth-guard Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package registry
+
+import (
+	"sync"
+
+	"k8s.io/apimachinery/pkg/types"
+)
+
+// Kind is a kind of thing in the world.
+type Kind string
+
+// The kinds of things that a verdict depends on.
+const (
+	APIRule        Kind = "APIRule"
+	Service        Kind = "Service"
+	Namespace      Kind = "Namespace"
+	Istio          Kind = "Istio"
+	CustomPolicies Kind = "AuthorizationPolicy"
+)
+
+// Change says that something in the world was added, changed or removed.
+type Change struct {
+	Kind Kind
+	// Name is the name of the thing; its namespace is "" for what has none, and
+	// all of it for the mesh configuration, which counts as [Istio].
+	Name types.NamespacedName
+}
+
+// watchers are told of changes.
+type watchers struct {
+	mu    sync.RWMutex
+	funcs []func(Change)
+}
+
+// Subscribe has watcher called after each change, in the order of the changes of
+// each thing, by the goroutine that made it: it must not wait. It cannot be
+// undone; subscribe before the watches start, or changes are missed.
+func (w *World) Subscribe(watcher func(Change)) {
+	w.watchers.mu.Lock()
+	defer w.watchers.mu.Unlock()
+	w.watchers.funcs = append(w.watchers.funcs, watcher)
+}
+
+func (w *watchers) tell(change Change) {
+	w.mu.RLock()
+	defer w.mu.RUnlock()
+	for _, watcher := range w.funcs {
+		watcher(change)
+	}
+}
