@@ -103,3 +103,20 @@ func Own(annotations map[string]string) map[string]string {
 	}
 	return own
 }
+
+// Of returns the annotations of a decoded object; what is not a string is left
+// out, because the API server refuses it.
+func Of(object map[string]any) map[string]string {
+	metadata, _ := object["metadata"].(map[string]any)
+	annotations, _ := metadata["annotations"].(map[string]any)
+	var texts map[string]string
+	for key, value := range annotations {
+		if text, ok := value.(string); ok {
+			if texts == nil {
+				texts = make(map[string]string, len(annotations))
+			}
+			texts[key] = text
+		}
+	}
+	return texts
+}

@@ -91,6 +91,10 @@ type WebhookPolicy struct {
 	// UnknownRegistry says what happens to an APIRule with authorizers while the
 	// Istio CR cannot be read: Deny (503, try again) or Warn.
 	UnknownRegistry Enforcement `json:"unknownRegistry"`
+	// SeveralAuthorizers says what happens to an APIRule that would give a
+	// workload a second authorizer: Deny, or Warn where istiod runs with
+	// PILOT_ENABLE_MULTIPLE_CUSTOM_AUTHZ_PROVIDERS.
+	SeveralAuthorizers Enforcement `json:"severalAuthorizers"`
 }
 
 // DefaultWebhook returns the configuration of an empty file.
@@ -104,6 +108,7 @@ func DefaultWebhook() WebhookConfig {
 		Policy: WebhookPolicy{
 			DefaultAuthorizers: []string{"oauth2-proxy"},
 			UnknownRegistry:    Deny,
+			SeveralAuthorizers: Deny,
 		},
 	}
 }
@@ -169,7 +174,8 @@ func validatePolicy(path *field.Path, policy WebhookPolicy) field.ErrorList {
 	}
 	errs = append(errs, validateLabels(path.Child("defaultAuthorizers"), policy.DefaultAuthorizers)...)
 	errs = append(errs, validateLabels(path.Child("excludedNamespaces"), policy.ExcludedNamespaces)...)
-	return append(errs, validateEnforcement(path.Child("unknownRegistry"), policy.UnknownRegistry)...)
+	errs = append(errs, validateEnforcement(path.Child("unknownRegistry"), policy.UnknownRegistry)...)
+	return append(errs, validateEnforcement(path.Child("severalAuthorizers"), policy.SeveralAuthorizers)...)
 }
 
 func validateLabels(path *field.Path, names []string) field.ErrorList {

@@ -15,6 +15,8 @@ import (
 
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/validation/field"
+
+	"github.com/extauth-guard/extauth-guard/pkg/annotation"
 )
 
 // Names of the Istio CR and of where it has to be.
@@ -96,15 +98,7 @@ func Parse(object map[string]any) View {
 		Created:     text(metadata, "creationTimestamp"),
 		State:       text(status, "state"),
 		Description: text(status, "description"),
-	}
-	annotations, _ := metadata["annotations"].(map[string]any)
-	for key, value := range annotations {
-		if value, ok := value.(string); ok {
-			if view.Annotations == nil {
-				view.Annotations = make(map[string]string, len(annotations))
-			}
-			view.Annotations[key] = value
-		}
+		Annotations: annotation.Of(object),
 	}
 	for i, entry := range authorizers(object) {
 		view.Authorizers = append(view.Authorizers, parseAuthorizer(i, entry))

@@ -24,6 +24,7 @@ type Admission struct {
 	findings   *prometheus.CounterVec
 	injections *prometheus.CounterVec
 	skips      *prometheus.CounterVec
+	removals   prometheus.Counter
 }
 
 // NewAdmission returns the metrics of the webhooks, registered at registerer.
@@ -51,10 +52,21 @@ func NewAdmission(registerer prometheus.Registerer) (*Admission, error) {
 			Namespace: namespace, Name: "skips_total",
 			Help: "APIRules and rules that were left alone at admission, by reason.",
 		}, []string{"reason"}),
+		removals: prometheus.NewCounter(prometheus.CounterOpts{
+			Namespace: namespace, Name: "authorizer_removals_allowed_total",
+			Help: "Authorizers in use that were removed from the Istio CR because its annotation allowed it.",
+		}),
 	}
 	return a, errors.Join(
 		share(registerer, &a.requests), share(registerer, &a.duration), share(registerer, &a.findings),
-		share(registerer, &a.injections), share(registerer, &a.skips))
+		share(registerer, &a.injections), share(registerer, &a.skips), share(registerer, &a.removals))
+}
+
+// AllowedRemoval counts an authorizer in use that was removed on purpose.
+func (a *Admission) AllowedRemoval() {
+	if a != nil {
+		a.removals.Inc()
+	}
 }
 
 // share registers a collector, or replaces it by its twin that is registered

@@ -5,6 +5,7 @@ package policy
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/extauth-guard/extauth-guard/pkg/annotation"
@@ -41,7 +42,23 @@ func check(view apirule.View, facts Facts, settings Settings) []Finding {
 		}
 		found = append(found, of...)
 	}
-	return found
+	return distinct(found)
+}
+
+// distinct leaves out what was said before: rules that share the Service of the
+// spec share its faults.
+func distinct(findings []Finding) []Finding {
+	type said struct {
+		code           Code
+		field, subject string
+	}
+	seen := make(map[said]bool, len(findings))
+	return slices.DeleteFunc(findings, func(finding Finding) bool {
+		key := said{finding.Code, finding.Err.Field, finding.Subject}
+		repeated := seen[key]
+		seen[key] = true
+		return repeated
+	})
 }
 
 // subject is one rule with everything that a check of it may look at.

@@ -12,6 +12,8 @@ package registry
 import (
 	"context"
 
+	"k8s.io/apimachinery/pkg/types"
+
 	"github.com/extauth-guard/extauth-guard/pkg/apirule"
 	"github.com/extauth-guard/extauth-guard/pkg/policy"
 )
@@ -23,4 +25,7 @@ type Source interface {
 	// facts. It may wait for a bounded time, never longer than ctx, and may be
 	// called by several goroutines at once.
 	Facts(ctx context.Context, view apirule.View) policy.Facts
+	// IstioFacts returns what is known around the Istio CR of that name, which
+	// need not exist. It never waits.
+	IstioFacts(name types.NamespacedName) policy.IstioFacts
 }

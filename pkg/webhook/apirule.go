@@ -27,7 +27,7 @@ func (h *Injector) Handle(ctx context.Context, req admission.Request) admission.
 		if err != nil {
 			return refuse(err)
 		}
-		injection := policy.Inject(change.after, h.Source.Facts(ctx, change.after), h.Settings)
+		injection := policy.Inject(*change.after, h.Source.Facts(ctx, *change.after), h.Settings)
 		findings := h.introduced(ctx, change, injection.Findings, func(view apirule.View, facts policy.Facts) []policy.Finding {
 			return policy.Inject(view, facts, h.Settings).Findings
 		})
@@ -35,7 +35,7 @@ func (h *Injector) Handle(ctx context.Context, req admission.Request) admission.
 		if !response.Allowed {
 			return response
 		}
-		return h.inject(response, change.after, injection)
+		return h.inject(response, *change.after, injection)
 	})
 }
 
@@ -57,18 +57,24 @@ func (h *Validator) Handle(ctx context.Context, req admission.Request) admission
 		check := func(view apirule.View, facts policy.Facts) []policy.Finding {
 			return policy.Check(view, facts, h.Settings)
 		}
-		findings := check(change.after, h.Source.Facts(ctx, change.after))
+		findings := check(*change.after, h.Source.Facts(ctx, *change.after))
 		return h.answer(ValidateAPIRule, req, apirule.Kind, h.introduced(ctx, change, findings, check))
 	})
 }
 
 // introduced weighs findings against those that the object had before, which
 // are only worked out if there is something to weigh.
-func (d Decider) introduced(ctx context.Context, change change, findings []policy.Finding,
+func (d Decider) introduced(ctx context.Context, change change[apirule.View], findings []policy.Finding,
 	check func(apirule.View, policy.Facts) []policy.Finding,
 ) []policy.Finding {
 	if change.before == nil || len(findings) == 0 {
 		return findings
 	}
 	return policy.Ratchet(check(*change.before, d.Source.Facts(ctx, *change.before)), findings)
+}
+
+func apirules(req admission.Request) (change[apirule.View], error) {
+	return changed(req, apirule.Group, apirule.Resource, func(object map[string]any) apirule.View {
+		return apirule.Parse(object, req.Namespace)
+	})
 }

@@ -8,39 +8,44 @@ import (
 	"fmt"
 	"net/http"
 
+	admissionv1 "k8s.io/api/admission/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"sigs.k8s.io/controller-runtime/pkg/webhook/admission"
 	strictjson "sigs.k8s.io/json"
-
-	"github.com/extauth-guard/extauth-guard/pkg/apirule"
 )
 
-// change is one write of an APIRule. before is nil for a new object.
-type change struct {
-	before *apirule.View
-	after  apirule.View
+// change is one write of an object: before is nil for a new one, after is nil
+// for a deleted one.
+type change[T any] struct {
+	before, after *T
 }
 
-// apirules reads the APIRules of a request. A request about anything else is an
+// changed reads the objects of a request. A request about anything else is an
 // error and not "allowed": it means that the registration is wrong.
-func apirules(req admission.Request) (change, error) {
-	if err := expect(req, apirule.Group, apirule.Resource); err != nil {
-		return change{}, err
+func changed[T any](req admission.Request, group, resource string, parse func(map[string]any) T) (change[T], error) {
+	var result change[T]
+	if err := expect(req, group, resource); err != nil {
+		return result, err
 	}
-	after, err := decode(req.Object)
-	if err != nil {
-		return change{}, fmt.Errorf("reading request.object: %w", err)
+	for _, part := range []struct {
+		field    string
+		raw      runtime.RawExtension
+		required bool
+		into     **T
+	}{
+		{"request.object", req.Object, req.Operation != admissionv1.Delete, &result.after},
+		{"request.oldObject", req.OldObject, req.Operation == admissionv1.Delete, &result.before},
+	} {
+		if len(part.raw.Raw) == 0 && !part.required {
+			continue
+		}
+		object, err := decode(part.raw)
+		if err != nil {
+			return change[T]{}, fmt.Errorf("reading %s: %w", part.field, err)
+		}
+		value := parse(object)
+		*part.into = &value
 	}
-	result := change{after: apirule.Parse(after, req.Namespace)}
-	if len(req.OldObject.Raw) == 0 {
-		return result, nil
-	}
-	before, err := decode(req.OldObject)
-	if err != nil {
-		return change{}, fmt.Errorf("reading request.oldObject: %w", err)
-	}
-	view := apirule.Parse(before, req.Namespace)
-	result.before = &view
 	return result, nil
 }
 

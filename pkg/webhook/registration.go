@@ -13,6 +13,7 @@ import (
 
 	"github.com/extauth-guard/extauth-guard/pkg/annotation"
 	"github.com/extauth-guard/extauth-guard/pkg/apirule"
+	"github.com/extauth-guard/extauth-guard/pkg/istio"
 )
 
 // Hook is the name of one webhook, as in its configuration, in the metrics and
@@ -21,14 +22,20 @@ type Hook string
 
 // The webhooks.
 const (
-	MutateAPIRule   Hook = "mutate.apirule.extauth-guard.io"
-	ValidateAPIRule Hook = "validate.apirule.extauth-guard.io"
+	MutateAPIRule     Hook = "mutate.apirule.extauth-guard.io"
+	ValidateAPIRule   Hook = "validate.apirule.extauth-guard.io"
+	ValidateIstio     Hook = "validate.istio.extauth-guard.io"
+	ValidateService   Hook = "validate.service.extauth-guard.io"
+	ValidateNamespace Hook = "validate.namespace.extauth-guard.io"
 )
 
 // The URL paths on which the webhooks are served.
 const (
-	MutateAPIRulePath   = "/mutate-apirule"
-	ValidateAPIRulePath = "/validate-apirule"
+	MutateAPIRulePath     = "/mutate-apirule"
+	ValidateAPIRulePath   = "/validate-apirule"
+	ValidateIstioPath     = "/validate-istio"
+	ValidateServicePath   = "/validate-service"
+	ValidateNamespacePath = "/validate-namespace"
 )
 
 // ConfigurationName is the name of both webhook configurations.
@@ -80,23 +87,50 @@ func (r Registration) Mutating() *admissionregistrationv1.MutatingWebhookConfigu
 }
 
 // Validating returns the configuration of the validating webhooks.
+//
+// Only that of APIRules fails closed. The guard of the Istio CR must never block
+// Kyma's own lifecycle, and a malformed annotation on a Service or a Namespace
+// is found again at the APIRule that depends on it.
 func (r Registration) Validating() *admissionregistrationv1.ValidatingWebhookConfiguration {
+	annotated := []admissionregistrationv1.MatchCondition{
+		{Name: "annotated", Expression: `object.metadata.?annotations.orValue({}).exists(k, k.startsWith('` + annotation.Prefix + `'))`},
+		{Name: "changed", Expression: "request.operation == 'CREATE' || " + annotationsChanged},
+	}
+	istios := []admissionregistrationv1.MatchCondition{{
+		Name:       "authorizers-changed",
+		Expression: "request.operation != 'UPDATE' || object.?spec.?config.?authorizers != oldObject.?spec.?config.?authorizers",
+	}}
 	return &admissionregistrationv1.ValidatingWebhookConfiguration{
 		TypeMeta:   metav1.TypeMeta{APIVersion: admissionregistrationv1.SchemeGroupVersion.String(), Kind: "ValidatingWebhookConfiguration"},
 		ObjectMeta: metav1.ObjectMeta{Name: ConfigurationName},
-		Webhooks: []admissionregistrationv1.ValidatingWebhook{{
-			Name:                    string(ValidateAPIRule),
-			ClientConfig:            r.Client(ValidateAPIRulePath),
-			Rules:                   apiruleRules(),
-			FailurePolicy:           ptr.To(admissionregistrationv1.Fail),
-			MatchPolicy:             ptr.To(admissionregistrationv1.Exact),
-			NamespaceSelector:       r.namespaces(),
-			ObjectSelector:          &metav1.LabelSelector{},
-			SideEffects:             ptr.To(admissionregistrationv1.SideEffectClassNone),
-			TimeoutSeconds:          ptr.To[int32](timeoutSeconds),
-			AdmissionReviewVersions: []string{"v1"},
-			MatchConditions:         apiruleConditions(),
-		}},
+		Webhooks: []admissionregistrationv1.ValidatingWebhook{
+			r.validating(ValidateAPIRule, ValidateAPIRulePath, admissionregistrationv1.Fail, r.namespaces(), apiruleConditions(), apiruleRules()),
+			r.validating(ValidateIstio, ValidateIstioPath, admissionregistrationv1.Ignore, &metav1.LabelSelector{}, istios,
+				rules(istio.Group, istio.Version, istio.Resource, admissionregistrationv1.NamespacedScope,
+					admissionregistrationv1.Create, admissionregistrationv1.Update, admissionregistrationv1.Delete)),
+			r.validating(ValidateService, ValidateServicePath, admissionregistrationv1.Ignore, r.namespaces(), annotated,
+				rules("", "v1", "services", admissionregistrationv1.NamespacedScope, admissionregistrationv1.Create, admissionregistrationv1.Update)),
+			r.validating(ValidateNamespace, ValidateNamespacePath, admissionregistrationv1.Ignore, r.namespaces(), annotated,
+				rules("", "v1", "namespaces", admissionregistrationv1.ClusterScope, admissionregistrationv1.Create, admissionregistrationv1.Update)),
+		},
+	}
+}
+
+func (r Registration) validating(hook Hook, path string, failure admissionregistrationv1.FailurePolicyType, namespaces *metav1.LabelSelector,
+	conditions []admissionregistrationv1.MatchCondition, rules []admissionregistrationv1.RuleWithOperations,
+) admissionregistrationv1.ValidatingWebhook {
+	return admissionregistrationv1.ValidatingWebhook{
+		Name:                    string(hook),
+		ClientConfig:            r.Client(path),
+		Rules:                   rules,
+		FailurePolicy:           ptr.To(failure),
+		MatchPolicy:             ptr.To(admissionregistrationv1.Exact),
+		NamespaceSelector:       namespaces,
+		ObjectSelector:          &metav1.LabelSelector{},
+		SideEffects:             ptr.To(admissionregistrationv1.SideEffectClassNone),
+		TimeoutSeconds:          ptr.To[int32](timeoutSeconds),
+		AdmissionReviewVersions: []string{"v1"},
+		MatchConditions:         conditions,
 	}
 }
 
@@ -108,13 +142,22 @@ const timeoutSeconds = 3
 // equivalents would convert Kyma's own v1beta1 writes, whose patched result
 // cannot be converted back, and leave APIRules that cannot be deleted.
 func apiruleRules() []admissionregistrationv1.RuleWithOperations {
+	v2 := rules(apirule.Group, "v2", apirule.Resource, admissionregistrationv1.NamespacedScope,
+		admissionregistrationv1.Create, admissionregistrationv1.Update)
+	v2[0].APIVersions = append(v2[0].APIVersions, "v2alpha1")
+	return v2
+}
+
+func rules(group, version, resource string, scope admissionregistrationv1.ScopeType,
+	operations ...admissionregistrationv1.OperationType,
+) []admissionregistrationv1.RuleWithOperations {
 	return []admissionregistrationv1.RuleWithOperations{{
-		Operations: []admissionregistrationv1.OperationType{admissionregistrationv1.Create, admissionregistrationv1.Update},
+		Operations: operations,
 		Rule: admissionregistrationv1.Rule{
-			APIGroups:   []string{apirule.Group},
-			APIVersions: []string{"v2", "v2alpha1"},
-			Resources:   []string{apirule.Resource},
-			Scope:       ptr.To(admissionregistrationv1.NamespacedScope),
+			APIGroups:   []string{group},
+			APIVersions: []string{version},
+			Resources:   []string{resource},
+			Scope:       ptr.To(scope),
 		},
 	}}
 }

@@ -18,6 +18,7 @@ import (
 	ctrlwebhook "sigs.k8s.io/controller-runtime/pkg/webhook"
 	"sigs.k8s.io/controller-runtime/pkg/webhook/admission"
 
+	"github.com/extauth-guard/extauth-guard/pkg/annotation"
 	"github.com/extauth-guard/extauth-guard/pkg/certs"
 	"github.com/extauth-guard/extauth-guard/pkg/config"
 	"github.com/extauth-guard/extauth-guard/pkg/metrics"
@@ -106,6 +107,13 @@ func register(server ctrlwebhook.Server, decider webhook.Decider) {
 	for path, handler := range map[string]admission.Handler{
 		webhook.MutateAPIRulePath:   &webhook.Injector{Decider: decider},
 		webhook.ValidateAPIRulePath: &webhook.Validator{Decider: decider},
+		webhook.ValidateIstioPath:   &webhook.IstioGuard{Decider: decider},
+		webhook.ValidateServicePath: &webhook.AnnotationGuard{
+			Decider: decider, Hook: webhook.ValidateService, Kind: annotation.Service, Resource: "services",
+		},
+		webhook.ValidateNamespacePath: &webhook.AnnotationGuard{
+			Decider: decider, Hook: webhook.ValidateNamespace, Kind: annotation.Namespace, Resource: "namespaces",
+		},
 	} {
 		server.Register(path, &admission.Webhook{Handler: handler})
 	}
@@ -116,6 +124,7 @@ func policySettings(choices config.WebhookPolicy) policy.Settings {
 		DefaultAuthorizers: choices.DefaultAuthorizers,
 		ExcludedNamespaces: map[string]bool{},
 		UnknownRegistry:    policy.Deny,
+		SeveralAuthorizers: choices.SeveralAuthorizers == config.Warn,
 	}
 	for _, names := range [][]string{webhook.SystemNamespaces(), choices.ExcludedNamespaces} {
 		for _, name := range names {

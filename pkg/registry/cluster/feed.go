@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"sync/atomic"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -23,8 +24,9 @@ type feed struct {
 	handled  cache.ResourceEventHandlerRegistration
 	// absent is true while the API server does not serve the kind.
 	absent atomic.Bool
-	// whenAbsent, if not nil, is called when the kind turns out to be absent.
-	whenAbsent func()
+	// settled, if not nil, is called once what existed at the start is in the
+	// world, and whenever the kind turns out not to be served.
+	settled func()
 }
 
 // slim is what the informer keeps of an object: its name for the store, and the
@@ -96,7 +98,16 @@ func newFeed[O metav1.Object, T any](kind string, from lister, example runtime.O
 
 // run watches until ctx ends.
 func (f *feed) run(ctx context.Context) {
+	var waiting sync.WaitGroup
+	if f.settled != nil {
+		waiting.Go(func() {
+			if cache.WaitForCacheSync(ctx.Done(), f.handled.HasSynced) {
+				f.settled()
+			}
+		})
+	}
 	f.informer.RunWithContext(ctx)
+	waiting.Wait()
 }
 
 // synced is true once all objects that existed at the start are in the world,
@@ -109,8 +120,8 @@ func (f *feed) onError(ctx context.Context, reflector *cache.Reflector, err erro
 	var status apierrors.APIStatus
 	if errors.As(err, &status) && apierrors.IsNotFound(err) {
 		f.absent.Store(true)
-		if f.whenAbsent != nil {
-			f.whenAbsent()
+		if f.settled != nil {
+			f.settled()
 		}
 		return // the reflector tries again by itself, and the CRD may come
 	}

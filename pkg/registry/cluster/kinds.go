@@ -43,8 +43,9 @@ func istioFeed(client dynamic.Interface, world *registry.World) (*feed, error) {
 	if err != nil {
 		return nil, err
 	}
-	// Without the CRD there is no Istio CR, which is to be said in these words.
-	one.whenAbsent = func() { world.DeleteIstio(types.NamespacedName{}) }
+	// Also where there is no Istio CR, or not even its CRD, the registry is to
+	// say so, and no longer that nobody has looked.
+	one.settled = func() { world.DeleteIstio(types.NamespacedName{}) }
 	return one, nil
 }
 
@@ -102,7 +103,9 @@ func endpointsFeed(client kubernetes.Interface, world *registry.World) (*feed, e
 		watch: slices.Watch,
 	}
 	return newFeed("EndpointSlice", from, &discoveryv1.EndpointSlice{}, sliceValue,
-		func(name types.NamespacedName, value slice) { world.SetEndpoints(value.service, name.Name, value.ready) },
+		func(name types.NamespacedName, value slice) {
+			world.SetEndpoints(value.service, name.Name, value.ready)
+		},
 		func(name types.NamespacedName, value slice) { world.DeleteEndpoints(value.service, name.Name) })
 }
 

@@ -132,6 +132,11 @@ func (s *Source) Facts(ctx context.Context, view apirule.View) policy.Facts {
 	return facts
 }
 
+// IstioFacts returns the facts around an Istio CR, from the watches.
+func (s *Source) IstioFacts(name types.NamespacedName) policy.IstioFacts {
+	return s.world.IstioFacts(name)
+}
+
 func missingServices(view apirule.View, facts policy.Facts) []types.NamespacedName {
 	var missing []types.NamespacedName
 	for _, rule := range view.Rules {

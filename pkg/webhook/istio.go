@@ -1,0 +1,40 @@
+// Copyright The extauth-guard Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package webhook
+
+import (
+	"context"
+
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/log"
+	"sigs.k8s.io/controller-runtime/pkg/webhook/admission"
+
+	"github.com/extauth-guard/extauth-guard/pkg/istio"
+	"github.com/extauth-guard/extauth-guard/pkg/policy"
+)
+
+// IstioGuard is the validating webhook of Istio CRs: it answers with the findings
+// of [policy.CheckIstio].
+type IstioGuard struct {
+	Decider
+}
+
+var _ admission.Handler = &IstioGuard{}
+
+// Handle answers one request.
+func (h *IstioGuard) Handle(ctx context.Context, req admission.Request) admission.Response {
+	return h.observe(ValidateIstio, req, func() admission.Response {
+		change, err := changed(req, istio.Group, istio.Resource, istio.Parse)
+		if err != nil {
+			return refuse(err)
+		}
+		facts := h.Source.IstioFacts(types.NamespacedName{Namespace: req.Namespace, Name: req.Name})
+		response := h.answer(ValidateIstio, req, istio.Kind, policy.CheckIstio(change.before, change.after, facts))
+		for _, name := range policy.AllowedRemovals(change.before, change.after, facts) {
+			log.FromContext(ctx).Info("Removing an authorizer in use, as the annotation allows", "authorizer", name)
+			h.Metrics.AllowedRemoval()
+		}
+		return response
+	})
+}
