@@ -29,7 +29,7 @@ func main() {
 	err := demo(ctx, *stay)
 	interrupted := ctx.Err() != nil
 	stop()
-	if err != nil && !(interrupted && errors.Is(err, context.Canceled)) {
+	if err != nil && (!interrupted || !errors.Is(err, context.Canceled)) {
 		fmt.Fprintln(os.Stderr, "demo:", err)
 		os.Exit(1)
 	}

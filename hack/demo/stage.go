@@ -74,7 +74,7 @@ func open(ctx context.Context) (_ *stage, err error) {
 
 // serve starts the webhook binary and registers it at the API server.
 func (s *stage) serve(ctx context.Context, binary string) error {
-	settings, err := guard.Settings(filepath.Join(s.directory, "tls"))
+	settings, err := guard.Settings(ctx, filepath.Join(s.directory, "tls"))
 	if err != nil {
 		return err
 	}
@@ -83,7 +83,7 @@ func (s *stage) serve(ctx context.Context, binary string) error {
 		return err
 	}
 	fmt.Println("Starting the webhook binary …")
-	s.server = exec.CommandContext(context.WithoutCancel(ctx), binary, "--config", file, "--kubeconfig", s.kubeconfig) //nolint:gosec // our own binary
+	s.server = exec.CommandContext(context.WithoutCancel(ctx), binary, "--config", file, "--kubeconfig", s.kubeconfig)
 	s.server.Stderr = s.log
 	s.server.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // Ctrl-C is for the demo, which stops it
 	if err := s.server.Start(); err != nil {
@@ -131,7 +131,7 @@ func (s *stage) close() error {
 // kubectl runs kubectl against the control plane and returns all that it printed.
 func (s *stage) kubectl(ctx context.Context, stdin string, args ...string) (string, error) {
 	var out bytes.Buffer
-	kubectl := exec.CommandContext(ctx, s.plane.Kubectl(), append([]string{"--kubeconfig", s.kubeconfig}, args...)...) //nolint:gosec // fixed arguments
+	kubectl := exec.CommandContext(ctx, s.plane.Kubectl(), append([]string{"--kubeconfig", s.kubeconfig}, args...)...)
 	kubectl.Stdin, kubectl.Stdout, kubectl.Stderr = strings.NewReader(stdin), &out, &out
 	err := kubectl.Run()
 	return out.String(), err

@@ -67,7 +67,7 @@ func (k Asker) Ask(ctx context.Context, a Authorizer, r Request) (Verdict, error
 	}
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
-	resp, body, err := k.exchange(ctx, a.Address(), check)
+	resp, body, err := k.exchange(ctx, a.Address(), check) //nolint:bodyclose // exchange has read the body and closed the connection
 	if err != nil {
 		return failed(a, err), nil
 	}

@@ -45,7 +45,10 @@ func TestNewCheck(t *testing.T) {
 			want: Check{
 				Method: "POST", Authority: "shop.example.com", Path: "/verify?original=/a/../b//c?x=%2F&y",
 				Headers: []Header{
-					{"authorization", "Bearer t"}, {"content-length", "0"}, {"cookie", "a=1,b=2"}, {"x-forwarded-for", "10.0.0.1"},
+					{"authorization", "Bearer t"},
+					{"content-length", "0"},
+					{"cookie", "a=1,b=2"},
+					{"x-forwarded-for", "10.0.0.1"},
 					{"x-forwarded-uri", "https://shop.example.com/a/../b//c?x=%2F&y"},
 				},
 			},
@@ -69,8 +72,12 @@ func TestNewCheck(t *testing.T) {
 			want: Check{
 				Method: "POST", Authority: "shop.example.com", Path: "/a/../b//c?x=%2F&y",
 				Headers: []Header{
-					{"accept", "*/*"}, {"authorization", "Bearer t"}, {"content-length", "0"}, {"cookie", "a=1,b=2"},
-					{"x-forwarded-for", "10.0.0.1"}, {"x-request-id", "7"},
+					{"accept", "*/*"},
+					{"authorization", "Bearer t"},
+					{"content-length", "0"},
+					{"cookie", "a=1,b=2"},
+					{"x-forwarded-for", "10.0.0.1"},
+					{"x-request-id", "7"},
 				},
 			},
 		},
@@ -182,7 +189,7 @@ func FuzzNewCheck(f *testing.F) {
 				break
 			}
 			lines++
-			require.Equal(t, strings.HasSuffix(line, "\r\n"), true, "a line ends with a bare line feed")
+			require.True(t, strings.HasSuffix(line, "\r\n"), "a line ends with a bare line feed")
 		}
 		require.Equal(t, len(check.Headers)+3, lines, "request line, Host, headers and the empty line")
 	})

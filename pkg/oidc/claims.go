@@ -82,8 +82,7 @@ func decodePart(part string, into any) error {
 		if errors.As(err, &typed) && typed.Field != "" {
 			return fmt.Errorf("claim %s is a JSON %s", typed.Field, typed.Value)
 		}
-		var claim claimError
-		if errors.As(err, &claim) {
+		if claim, ok := errors.AsType[claimError](err); ok {
 			return claim
 		}
 		return errors.New("not a JSON object")

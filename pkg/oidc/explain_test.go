@@ -6,6 +6,7 @@ package oidc_test
 import (
 	"encoding/base64"
 	"encoding/json"
+	"maps"
 	"strings"
 	"testing"
 	"time"
@@ -81,9 +82,7 @@ func TestExplain(t *testing.T) {
 	good := map[string]any{"iss": "https://idp", "aud": "shop", "exp": now.Add(time.Minute).Unix()}
 	with := func(changes map[string]any) string {
 		claims := map[string]any{}
-		for k, v := range good {
-			claims[k] = v
-		}
+		maps.Copy(claims, good)
 		for k, v := range changes {
 			claims[k] = v
 			if v == nil {

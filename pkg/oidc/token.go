@@ -118,8 +118,7 @@ func tokenError(err error, endpoint string, c Credentials) error {
 	// The header that basic authentication sends is the base64 of id and secret
 	// together, which hides the secret from a search for the secret alone.
 	secrets := []Secret{c.Secret, basicPair(c)}
-	var retrieve *oauth2.RetrieveError
-	if errors.As(err, &retrieve) {
+	if retrieve, ok := errors.AsType[*oauth2.RetrieveError](err); ok {
 		re := newResponseError(http.MethodPost, endpoint, retrieve.Response.StatusCode, retrieve.Body, secrets...)
 		if re.Code == "" && retrieve.ErrorCode != "" {
 			// A form-encoded answer, which only the library has parsed.

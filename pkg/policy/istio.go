@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"slices"
 	"sort"
+	"strconv"
 	"strings"
 	"time"
 
@@ -99,7 +100,7 @@ func checkEntry(entry istio.Authorizer) []Finding {
 			"istiod takes only names of up to 63 lower-case letters, digits and '-', beginning and ending with a letter or digit"))
 	}
 	if entry.Port < 1 || entry.Port > 65535 {
-		found = append(found, invalidAuthorizer(entry, entry.Field().Child("port"), fmt.Sprint(entry.Port), "must be a port between 1 and 65535"))
+		found = append(found, invalidAuthorizer(entry, entry.Field().Child("port"), strconv.FormatInt(entry.Port, 10), "must be a port between 1 and 65535"))
 	}
 	if entry.Service == "" {
 		found = append(found, invalidAuthorizer(entry, entry.Field().Child("service"), "",

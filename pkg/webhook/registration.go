@@ -123,7 +123,7 @@ func (r Registration) validating(hook Hook, path string, failure admissionregist
 		Name:                    string(hook),
 		ClientConfig:            r.Client(path),
 		Rules:                   rules,
-		FailurePolicy:           ptr.To(failure),
+		FailurePolicy:           new(failure),
 		MatchPolicy:             ptr.To(admissionregistrationv1.Exact),
 		NamespaceSelector:       namespaces,
 		ObjectSelector:          &metav1.LabelSelector{},
@@ -157,7 +157,7 @@ func rules(group, version, resource string, scope admissionregistrationv1.ScopeT
 			APIGroups:   []string{group},
 			APIVersions: []string{version},
 			Resources:   []string{resource},
-			Scope:       ptr.To(scope),
+			Scope:       new(scope),
 		},
 	}}
 }

@@ -27,7 +27,7 @@ func findAssets(ctx context.Context, progress io.Writer) (string, error) {
 		return "", err
 	}
 	script := filepath.Join(root, "hack", "control-plane.sh")
-	cmd := exec.CommandContext(ctx, script) //nolint:gosec // a script of this repository
+	cmd := exec.CommandContext(ctx, script)
 	var out bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, progress
 	if err := cmd.Run(); err != nil {

@@ -99,7 +99,7 @@ func TestMain(m *testing.M) {
 			fmt.Println(err)
 			os.Exit(1)
 		}
-		fmt.Println(c.env.ControlPlane.GetAPIServer().SecureServing.HostPort(), c.env.ControlPlane.Etcd.URL.Host)
+		fmt.Println(c.env.ControlPlane.GetAPIServer().HostPort(), c.env.ControlPlane.Etcd.URL.Host)
 		select {}
 	}
 	m.Run()
@@ -107,7 +107,7 @@ func TestMain(m *testing.M) {
 
 func TestAProcessThatIsKilledLeavesNothing(t *testing.T) {
 	tmp := t.TempDir()
-	program := exec.CommandContext(t.Context(), os.Args[0]) //nolint:gosec // this test binary
+	program := exec.CommandContext(t.Context(), os.Args[0])
 	program.Env = append(os.Environ(), crashEnv+"=1", "TMPDIR="+tmp)
 	out, err := program.StdoutPipe()
 	require.NoError(t, err)
@@ -169,7 +169,7 @@ func TestAControlPlaneServesAndThenLeavesNothing(t *testing.T) {
 
 	t.Run("requests are audited once each", func(t *testing.T) {
 		createNamespace(t, c.Config(), "audited")
-		written, err := os.ReadFile(audit) //nolint:gosec // a file of this test
+		written, err := os.ReadFile(audit)
 		require.NoError(t, err)
 		events := 0
 		for line := range strings.Lines(string(written)) {
@@ -183,11 +183,11 @@ func TestAControlPlaneServesAndThenLeavesNothing(t *testing.T) {
 	})
 
 	t.Run("it listens on loopback only", func(t *testing.T) {
-		assert.Equal(t, "127.0.0.1", c.env.ControlPlane.GetAPIServer().SecureServing.Address)
+		assert.Equal(t, "127.0.0.1", c.env.ControlPlane.GetAPIServer().Address)
 		assert.Equal(t, "127.0.0.1", c.env.ControlPlane.Etcd.URL.Hostname())
 	})
 
-	api, etcd := c.env.ControlPlane.GetAPIServer().SecureServing.HostPort(), c.env.ControlPlane.Etcd.URL.Host
+	api, etcd := c.env.ControlPlane.GetAPIServer().HostPort(), c.env.ControlPlane.Etcd.URL.Host
 	require.NoError(t, c.Stop())
 	require.NoError(t, c.Stop(), "stopping twice")
 	assertNobodyListens(t, api)

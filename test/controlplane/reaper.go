@@ -38,7 +38,7 @@ done
 
 // startReaper starts a reaper for a folder.
 func startReaper(dir string) (*reaper, error) {
-	cmd := exec.Command("/bin/sh", "-c", reap, "reaper", dir) //nolint:gosec,noctx // a folder of ours; it has to outlive every context
+	cmd := exec.Command("/bin/sh", "-c", reap, "reaper", dir) //nolint:noctx // it has to outlive every context
 	life, err := cmd.StdinPipe()
 	if err != nil {
 		return nil, fmt.Errorf("starting the reaper: %w", err)

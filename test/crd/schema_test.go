@@ -49,7 +49,7 @@ func TestOurCRDsAreKymasButForTheWords(t *testing.T) {
 // the spec it describes, and with its versions by name.
 func shape(t *testing.T, path string, without []string) any {
 	t.Helper()
-	text, err := os.ReadFile(path) //nolint:gosec // a file that the test names
+	text, err := os.ReadFile(path)
 	require.NoError(t, err)
 	spec := object(t, string(text)).Object["spec"].(map[string]any)
 	versions := spec["versions"].([]any)

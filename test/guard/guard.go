@@ -22,7 +22,6 @@ import (
 	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
-	"k8s.io/utils/ptr"
 
 	"github.com/extauth-guard/extauth-guard/pkg/certs"
 	"github.com/extauth-guard/extauth-guard/pkg/config"
@@ -31,13 +30,13 @@ import (
 
 // Settings returns a configuration for a local run whose certificates are made
 // in directory, which must be absolute, and whose ports are free now.
-func Settings(directory string) (config.WebhookConfig, error) {
+func Settings(ctx context.Context, directory string) (config.WebhookConfig, error) {
 	settings := config.DefaultWebhook()
 	settings.Certificates = config.Certificates{Mode: config.CertificatesLocal, Directory: directory}
 	settings.Metrics.Address = "0"
 	settings.Server.Host = "127.0.0.1"
 	settings.Server.ShutdownDelay = metav1.Duration{}
-	ports, err := freePorts(2)
+	ports, err := freePorts(ctx, 2)
 	if err != nil {
 		return config.WebhookConfig{}, err
 	}
@@ -48,15 +47,18 @@ func Settings(directory string) (config.WebhookConfig, error) {
 
 // freePorts returns ports that nobody listens on. All are held until the last
 // is found, so that they differ.
-func freePorts(count int) ([]int, error) {
-	var ports []int
+func freePorts(ctx context.Context, count int) (ports []int, err error) {
 	for range count {
-		listener, err := net.Listen("tcp", "127.0.0.1:0")
+		listener, err := new(net.ListenConfig).Listen(ctx, "tcp", "127.0.0.1:0")
 		if err != nil {
 			return nil, fmt.Errorf("finding a free port: %w", err)
 		}
-		defer listener.Close()
-		ports = append(ports, listener.Addr().(*net.TCPAddr).Port)
+		defer func() { err = errors.Join(err, listener.Close()) }()
+		address, ok := listener.Addr().(*net.TCPAddr)
+		if !ok {
+			return nil, fmt.Errorf("finding a free port: %s is no TCP address", listener.Addr())
+		}
+		ports = append(ports, address.Port)
 	}
 	return ports, nil
 }
@@ -102,7 +104,7 @@ func Registration(settings config.WebhookConfig) (webhook.Registration, error) {
 	address := net.JoinHostPort("127.0.0.1", strconv.Itoa(settings.Server.Port))
 	return webhook.Registration{
 		Client: func(path string) admissionregistrationv1.WebhookClientConfig {
-			return admissionregistrationv1.WebhookClientConfig{URL: ptr.To("https://" + address + path), CABundle: ca}
+			return admissionregistrationv1.WebhookClientConfig{URL: new("https://" + address + path), CABundle: ca}
 		},
 	}, nil
 }

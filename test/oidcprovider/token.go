@@ -21,7 +21,7 @@ func (p *Provider) spoil(answer map[string]any, flaws TokenFlaws) error {
 		answer["access_token"] = "opaque-0123456789"
 		return nil
 	}
-	token, err := jose.ParseSigned(fmt.Sprint(answer["access_token"]), []jose.SignatureAlgorithm{jose.RS256})
+	token, err := jose.ParseSignedCompact(fmt.Sprint(answer["access_token"]), []jose.SignatureAlgorithm{jose.RS256})
 	if err != nil {
 		return fmt.Errorf("reading the issued token: %w", err)
 	}

@@ -27,7 +27,7 @@ import (
 // Run runs the webhook server with the arguments of a command line until ctx
 // ends. Logs go to stderr, help to stdout. Wrong usage changes nothing.
 func Run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
-	command := newCommand(stderr, serve)
+	command := newCommand(stderr, serve) //nolint:contextcheck // the command carries the context
 	command.SetArgs(args)
 	command.SetOut(stdout)
 	command.SetErr(stderr)

@@ -27,16 +27,23 @@ import (
 	"github.com/extauth-guard/extauth-guard/pkg/registry"
 )
 
-var (
-	istioResource = schema.GroupVersionResource{Group: istio.Group, Version: istio.Version, Resource: istio.Resource}
-	// The version in which APIRules are stored: reading it needs no call of
-	// Kyma's conversion webhook. Its spec has the same shape as that of v2.
-	apiruleResource       = schema.GroupVersionResource{Group: apirule.Group, Version: "v2alpha1", Resource: apirule.Resource}
-	authorizationPolicies = schema.GroupVersionResource{Group: "security.istio.io", Version: "v1", Resource: "authorizationpolicies"}
-)
+func istioResource() schema.GroupVersionResource {
+	return schema.GroupVersionResource{Group: istio.Group, Version: istio.Version, Resource: istio.Resource}
+}
+
+// apiruleResource names the version in which APIRules are stored: reading it
+// needs no call of Kyma's conversion webhook. Its spec has the same shape as
+// that of v2.
+func apiruleResource() schema.GroupVersionResource {
+	return schema.GroupVersionResource{Group: apirule.Group, Version: "v2alpha1", Resource: apirule.Resource}
+}
+
+func authorizationPolicies() schema.GroupVersionResource {
+	return schema.GroupVersionResource{Group: "security.istio.io", Version: "v1", Resource: "authorizationpolicies"}
+}
 
 func istioFeed(client dynamic.Interface, world *registry.World) (*feed, error) {
-	one, err := newFeed(istio.Kind, untyped(client.Resource(istioResource).Namespace(istio.Namespace)), example(istioResource, istio.Kind),
+	one, err := newFeed(istio.Kind, untyped(client.Resource(istioResource()).Namespace(istio.Namespace)), example(istioResource(), istio.Kind),
 		func(object *unstructured.Unstructured) istio.View { return istio.Parse(object.Object) },
 		func(_ types.NamespacedName, view istio.View) { world.SetIstio(view) },
 		func(name types.NamespacedName, _ istio.View) { world.DeleteIstio(name) })
@@ -132,14 +139,14 @@ func namespaceFeed(client metadata.Interface, world *registry.World) (*feed, err
 }
 
 func apiruleFeed(client dynamic.Interface, world *registry.World) (*feed, error) {
-	return newFeed(apirule.Kind, untyped(client.Resource(apiruleResource)), example(apiruleResource, apirule.Kind),
+	return newFeed(apirule.Kind, untyped(client.Resource(apiruleResource())), example(apiruleResource(), apirule.Kind),
 		func(object *unstructured.Unstructured) apirule.View { return apirule.Parse(object.Object, "") },
 		func(_ types.NamespacedName, view apirule.View) { world.SetAPIRule(view) },
 		func(name types.NamespacedName, _ apirule.View) { world.DeleteAPIRule(name) })
 }
 
 func customPolicyFeed(client dynamic.Interface, world *registry.World) (*feed, error) {
-	return newFeed("AuthorizationPolicy", untyped(client.Resource(authorizationPolicies)), example(authorizationPolicies, "AuthorizationPolicy"),
+	return newFeed("AuthorizationPolicy", untyped(client.Resource(authorizationPolicies())), example(authorizationPolicies(), "AuthorizationPolicy"),
 		customPolicyValue,
 		func(name types.NamespacedName, custom *registry.CustomPolicy) {
 			if custom == nil {

@@ -46,7 +46,7 @@ func (l live) complete(ctx context.Context, facts *policy.Facts, services []type
 }
 
 func (l live) registry(ctx context.Context) (policy.Registry, error) {
-	list, err := l.untyped.Resource(istioResource).Namespace(istio.Namespace).List(ctx, metav1.ListOptions{})
+	list, err := l.untyped.Resource(istioResource()).Namespace(istio.Namespace).List(ctx, metav1.ListOptions{})
 	if err != nil {
 		return policy.Registry{}, err
 	}

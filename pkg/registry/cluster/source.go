@@ -60,7 +60,7 @@ func New(config *rest.Config) (*Source, error) {
 	}
 	world := registry.NewWorld("the Istio CR was not read yet")
 	source := &Source{world: world, live: live{typed: typed, untyped: untyped, world: world}}
-	for _, make := range []func() (*feed, error){
+	for _, prepare := range []func() (*feed, error){
 		func() (*feed, error) { return istioFeed(untyped, world) },
 		func() (*feed, error) { return meshFeed(typed, world) },
 		func() (*feed, error) { return serviceFeed(typed, world) },
@@ -69,7 +69,7 @@ func New(config *rest.Config) (*Source, error) {
 		func() (*feed, error) { return apiruleFeed(untyped, world) },
 		func() (*feed, error) { return customPolicyFeed(untyped, world) },
 	} {
-		one, err := make()
+		one, err := prepare()
 		if err != nil {
 			return nil, fmt.Errorf("preparing the watches: %w", err)
 		}
