@@ -19,7 +19,7 @@ test: test-unit test-architecture test-integration ## Run every test that needs 
 
 .PHONY: test-unit
 test-unit: ## Run the tests beside the code and the renderings of the chart.
-	packages=$$(hack/test-packages.sh unit); go test $(RACE) $(TEST_FLAGS) $$packages
+	packages=$$(hack/test-packages.sh unit); $(CONTROL_PLANE) go test $(RACE) $(TEST_FLAGS) $$packages
 
 .PHONY: test-architecture
 test-architecture: ## Prove who imports whom, and what is spelled where.
