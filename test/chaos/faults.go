@@ -1,0 +1,257 @@
+// Copyright The extauth-guard Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package chaos
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"syscall"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/extauth-guard/extauth-guard/pkg/certs"
+	"github.com/extauth-guard/extauth-guard/test/guard"
+)
+
+// fault is something that goes wrong while the load runs. run makes it happen
+// and returns when it is over and the world is whole again.
+type fault struct {
+	name string
+	run  func(ctx context.Context, w *world) error
+	// lossless faults are those during which no admission may fail, because one
+	// replica can always be asked.
+	lossless bool
+}
+
+// settle is how long the load goes on after a fault, so that late effects count
+// for it.
+const settle = time.Second
+
+var faults = []fault{
+	{"none", func(ctx context.Context, _ *world) error { return pause(ctx, settle) }, true},
+	{"rolling update", rollingUpdate, true},
+	{"certificate rotated", rotateCertificate, true},
+	{"CA bundle replaced", replaceCABundle, true},
+	{"a webhook killed", killReplica, false},
+	{"API server restarted", func(ctx context.Context, w *world) error { return w.plane.RestartAPIServer(ctx) }, true},
+	{"etcd slow", slowEtcd, true},
+	{"watch connections cut", cutWatches, true},
+	{"connections to the webhooks cut", cutCalls, false},
+	{"Istio CR deleted and made again", recreateIstio, true},
+	{"mesh configuration garbage", garbageMesh, true},
+	{"disk full for the certificates", fullDisk, true},
+	{"memory limit close", tightMemory, true},
+}
+
+// rollingUpdate replaces the replicas one by one, as a Deployment does: the
+// endpoint goes first, the process drains, and the next waits for the new one.
+func rollingUpdate(ctx context.Context, w *world) error {
+	for i, one := range w.replicas {
+		w.service.use(w.replicas[1-i].address())
+		if err := one.end(syscall.SIGTERM); err != nil {
+			return fmt.Errorf("ending a replica: %w; it said last: %s", err, one.lastWords())
+		}
+		if err := one.start(ctx); err != nil {
+			return err
+		}
+		w.service.use(w.addresses()...)
+	}
+	return nil
+}
+
+// killReplica kills one replica without a warning. The requests that it was
+// answering fail; those that come after go to the other one.
+func killReplica(ctx context.Context, w *world) error {
+	one := w.replicas[0]
+	if err := one.end(syscall.SIGKILL); err != nil {
+		return err
+	}
+	w.service.use(w.replicas[1].address())
+	if err := one.start(ctx); err != nil {
+		return err
+	}
+	w.service.use(w.addresses()...)
+	return nil
+}
+
+// rotateCertificate makes a new CA and certificate in the order in which a
+// certificate controller does: first both CAs are trusted, then the replicas get
+// the certificate, and then the old CA goes.
+func rotateCertificate(ctx context.Context, w *world) error {
+	oldCA, err := os.ReadFile(filepath.Join(w.certificates, certs.CAFile))
+	if err != nil {
+		return err
+	}
+	next := filepath.Join(w.directory, "tls-next")
+	if err := certs.WriteLocal(next, time.Now()); err != nil {
+		return err
+	}
+	newCA, err := os.ReadFile(filepath.Join(next, certs.CAFile))
+	if err != nil {
+		return err
+	}
+	if err := w.trust(ctx, oldCA, newCA); err != nil {
+		return err
+	}
+	if err := pause(ctx, settle); err != nil { // the API server learns by a watch
+		return err
+	}
+	for _, name := range []string{certs.KeyFile, certs.CertificateFile, certs.CAFile} {
+		if err := os.Rename(filepath.Join(next, name), filepath.Join(w.certificates, name)); err != nil {
+			return err
+		}
+	}
+	for _, one := range w.replicas {
+		if err := guard.Presents(ctx, one.settings, newCA); err != nil {
+			return err
+		}
+	}
+	return w.trust(ctx, newCA) // another bundle makes the API server connect anew
+}
+
+// replaceCABundle writes the configurations again with the same CA behind
+// another one that nobody uses.
+func replaceCABundle(ctx context.Context, w *world) error {
+	ca, err := os.ReadFile(filepath.Join(w.certificates, certs.CAFile))
+	if err != nil {
+		return err
+	}
+	other := filepath.Join(w.directory, "tls-other")
+	if err := certs.WriteLocal(other, time.Now()); err != nil {
+		return err
+	}
+	unused, err := os.ReadFile(filepath.Join(other, certs.CAFile))
+	if err != nil {
+		return err
+	}
+	if err := w.trust(ctx, unused, ca); err != nil {
+		return err
+	}
+	if err := pause(ctx, settle); err != nil {
+		return err
+	}
+	return w.trust(ctx, ca)
+}
+
+// slowEtcd stops etcd for a part of each of ten moments.
+func slowEtcd(ctx context.Context, w *world) error {
+	for range 10 {
+		if err := w.plane.SignalEtcd(syscall.SIGSTOP); err != nil {
+			return err
+		}
+		paused := pause(ctx, 200*time.Millisecond)
+		if err := w.plane.SignalEtcd(syscall.SIGCONT); err != nil {
+			return err
+		}
+		if paused != nil {
+			return paused
+		}
+		if err := pause(ctx, 100*time.Millisecond); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func cutWatches(ctx context.Context, w *world) error {
+	for range 5 {
+		w.upstream.cut()
+		if err := pause(ctx, 200*time.Millisecond); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// cutCalls closes the connections between the API server and the replicas: what
+// is under way on them fails, as it does when a node dies.
+func cutCalls(ctx context.Context, w *world) error {
+	w.service.cut()
+	return pause(ctx, settle)
+}
+
+func recreateIstio(ctx context.Context, w *world) error {
+	w.load.unknown.Store(true)
+	defer w.load.unknown.Store(false)
+	if err := w.istios().Delete(ctx, "default", metav1.DeleteOptions{}); err != nil {
+		return fmt.Errorf("deleting the Istio CR: %w", err)
+	}
+	if err := pause(ctx, settle); err != nil {
+		return err
+	}
+	if err := w.createIstio(ctx); err != nil {
+		return err
+	}
+	return pause(ctx, settle)
+}
+
+func garbageMesh(ctx context.Context, w *world) error {
+	maps := w.typed.CoreV1().ConfigMaps("istio-system")
+	object := &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: "istio"}, Data: map[string]string{"mesh": "\t: {[ not YAML"}}
+	if _, err := maps.Create(ctx, object, metav1.CreateOptions{}); err != nil && !apierrors.IsAlreadyExists(err) {
+		return fmt.Errorf("writing the mesh configuration: %w", err)
+	}
+	if err := pause(ctx, settle); err != nil {
+		return err
+	}
+	return maps.Delete(ctx, "istio", metav1.DeleteOptions{})
+}
+
+// fullDisk leaves files of no length in the certificate directory, as a writer
+// does on a full disk. What is served stays the certificate that was read last.
+func fullDisk(ctx context.Context, w *world) error {
+	kept := map[string][]byte{}
+	for _, name := range []string{certs.KeyFile, certs.CertificateFile} {
+		content, err := os.ReadFile(filepath.Join(w.certificates, name))
+		if err != nil {
+			return err
+		}
+		kept[name] = content
+		if err := os.Truncate(filepath.Join(w.certificates, name), 0); err != nil {
+			return err
+		}
+	}
+	// Another bundle makes the API server connect anew, so that the certificate is
+	// asked for.
+	if err := replaceCABundle(ctx, w); err != nil {
+		return err
+	}
+	for name, content := range kept {
+		if err := os.WriteFile(filepath.Join(w.certificates, name), content, 0o600); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// tightMemory restarts the replicas one by one with a memory limit that the Go
+// runtime can barely keep, and afterwards without.
+func tightMemory(ctx context.Context, w *world) error {
+	for _, environ := range [][]string{{"GOMEMLIMIT=24MiB"}, nil} {
+		for _, one := range w.replicas {
+			one.environ = environ
+		}
+		if err := rollingUpdate(ctx, w); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// pause lets the load run on for a while.
+func pause(ctx context.Context, duration time.Duration) error {
+	timer := time.NewTimer(duration)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}

@@ -1,0 +1,176 @@
+// Copyright The extauth-guard Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package chaos
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	utilnet "k8s.io/apimachinery/pkg/util/net"
+	"k8s.io/client-go/dynamic"
+)
+
+// answer is what became of a request, seen from outside.
+type answer string
+
+const (
+	// right: what the rules say.
+	right answer = "right"
+	// failed: refused although it should have been admitted, because somebody
+	// could not be asked. It is safe, and a nuisance.
+	failed answer = "failed"
+	// wrong: admitted unprotected, or refused or changed in a way that the rules
+	// do not say. It must never happen.
+	wrong answer = "wrong"
+	// unasked: the API server itself did not answer, so there was no admission.
+	unasked answer = "unasked"
+)
+
+// tally counts answers.
+type tally struct {
+	counts   [4]atomic.Int64
+	mu       sync.Mutex
+	examples []string
+}
+
+func (t *tally) add(a answer, detail string) {
+	for i, kind := range []answer{right, failed, wrong, unasked} {
+		if kind == a {
+			t.counts[i].Add(1)
+		}
+	}
+	if a != wrong && a != failed {
+		return
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if len(t.examples) < 5 {
+		t.examples = append(t.examples, string(a)+": "+detail)
+	}
+}
+
+// result is what the load saw during one fault.
+func (t *tally) result(fault string) Result {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return Result{
+		Fault: fault, Right: t.counts[0].Load(), Failed: t.counts[1].Load(), Wrong: t.counts[2].Load(), Unasked: t.counts[3].Load(),
+		Examples: t.examples,
+	}
+}
+
+// load sends a steady stream of requests. Each is one of the cases, chosen at
+// random, and its answer is compared with what the case says.
+type load struct {
+	client  dynamic.ResourceInterface
+	tally   atomic.Pointer[tally]
+	unknown atomic.Bool // while the registry may be unknown to a replica
+	serial  atomic.Int64
+}
+
+func newLoad(client dynamic.Interface) *load {
+	apirules := schema.GroupVersionResource{Group: "gateway.kyma-project.io", Version: "v2", Resource: "apirules"}
+	l := &load{client: client.Resource(apirules).Namespace(namespace)}
+	l.tally.Store(&tally{})
+	return l
+}
+
+// run sends requests with so many workers until ctx ends.
+func (l *load) run(ctx context.Context, workers int) {
+	var all sync.WaitGroup
+	for worker := range workers {
+		all.Go(func() {
+			random := rand.New(rand.NewPCG(1, uint64(worker))) //nolint:gosec // a load, not a secret
+			for ctx.Err() == nil {
+				l.request(ctx, cases[random.IntN(len(cases))], random.IntN(4) == 0)
+			}
+		})
+	}
+	all.Wait()
+}
+
+// request sends one request: a dry run, or a real create that is deleted again.
+func (l *load) request(ctx context.Context, one testCase, real bool) {
+	counted := l.tally.Load()
+	object := one.object(fmt.Sprintf("load-%d", l.serial.Add(1)))
+	options := metav1.CreateOptions{DryRun: []string{metav1.DryRunAll}}
+	if real {
+		options.DryRun = nil
+	}
+	stored, err := l.client.Create(ctx, object, options)
+	if ctx.Err() != nil {
+		return
+	}
+	verdict, detail := l.judge(one, stored, err)
+	counted.add(verdict, one.name+": "+detail)
+	if verdict == unasked {
+		_ = pause(ctx, 20*time.Millisecond) // an API server that starts is not helped by more; the end of ctx is seen by run
+	}
+	if real && err == nil {
+		l.remove(ctx, object.GetName())
+	}
+}
+
+// remove deletes an object; while the API server is away it tries again.
+func (l *load) remove(ctx context.Context, name string) {
+	for ctx.Err() == nil {
+		err := l.client.Delete(ctx, name, metav1.DeleteOptions{})
+		if err == nil || apierrors.IsNotFound(err) {
+			return
+		}
+	}
+}
+
+// judge compares an answer with what the rules say, without asking the code
+// that made it.
+func (l *load) judge(one testCase, stored *unstructured.Unstructured, err error) (answer, string) {
+	switch {
+	case err == nil && one.refusal != "":
+		return wrong, "admitted"
+	case err == nil:
+		if problem := one.unlike(stored); problem != "" {
+			return wrong, problem
+		}
+		return right, ""
+	case noAPIServer(err):
+		return unasked, ""
+	case one.refusal != "" && strings.Contains(err.Error(), one.refusal):
+		return right, ""
+	case apierrors.IsServiceUnavailable(err) && l.unknown.Load() && strings.Contains(err.Error(), "RegistryUnknown"):
+		return right, "" // cannot tell, and says so
+	case safe(err):
+		return failed, err.Error()
+	}
+	return wrong, err.Error()
+}
+
+// safe is true for a refusal because a webhook could not be asked: by the
+// validating webhook, whose policy is to fail; by the CRD, because the mutating
+// webhook was left out; or by the validating webhook, because it was left out.
+func safe(err error) bool {
+	for _, text := range []string{"failed calling webhook", "One of the following fields must be set", "[InjectionMissing]"} {
+		if strings.Contains(err.Error(), text) {
+			return true
+		}
+	}
+	return false
+}
+
+// noAPIServer is true where the API server itself was not there, or ended while
+// it was asked, or has no etcd.
+func noAPIServer(err error) bool {
+	return utilnet.IsConnectionRefused(err) || utilnet.IsConnectionReset(err) || utilnet.IsProbableEOF(err) ||
+		apierrors.IsTimeout(err) || apierrors.IsServerTimeout(err) || apierrors.IsTooManyRequests(err) ||
+		strings.Contains(err.Error(), "http2: client connection lost") || strings.Contains(err.Error(), "etcdserver:") ||
+		strings.Contains(err.Error(), "apiserver is shutting down")
+}
