@@ -1,0 +1,251 @@
+// Copyright The extauth-guard Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package config
+
+import (
+	"crypto/x509"
+	"fmt"
+	"net/netip"
+	"net/url"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+
+	"k8s.io/apimachinery/pkg/util/validation"
+	"k8s.io/apimachinery/pkg/util/validation/field"
+)
+
+var (
+	// sha256Digest is how archives are pinned.
+	sha256Digest = regexp.MustCompile(`^sha256:[0-9a-f]{64}$`)
+	// exactVersion is semver 2 without ranges; Helm reads "10" or "~10.7" as a
+	// range and would install whatever is newest.
+	exactVersion = regexp.MustCompile(`^v?\d+\.\d+\.\d+(-[0-9A-Za-z.-]+)?(\+[0-9A-Za-z.-]+)?$`)
+	// secretKeys are the chart's values that carry a secret in clear text.
+	secretKeys = []string{"clientID", "clientSecret", "cookieSecret", "existingSecret"}
+	// ownedFlags are the proxy's flags that the job sets from the Secret or
+	// whose value decides whether the installation is safe.
+	ownedFlags = []string{"client-id", "client-secret", "cookie-secret", "oidc-issuer-url", "upstream", "cookie-secure"}
+)
+
+// ValidateBootstrap returns everything that is wrong with cfg, not only the
+// first thing. It is pure: nothing is looked up.
+func ValidateBootstrap(cfg BootstrapConfig) field.ErrorList {
+	var all field.ErrorList
+	all = append(all, validateFlow(cfg)...)
+	all = append(all, validateIssuer(cfg.Issuer, field.NewPath("issuer"))...)
+	all = append(all, validateCredentials(cfg.Credentials, field.NewPath("credentials"))...)
+	all = append(all, validateGateway(cfg.Gateway, field.NewPath("gateway"))...)
+	if cfg.Domain != Auto {
+		all = append(all, subdomain(cfg.Domain, field.NewPath("domain"))...)
+	}
+	all = append(all, validateProxy(cfg.Proxy, field.NewPath("proxy"))...)
+	all = append(all, validateAuthorizer(cfg.Authorizer, field.NewPath("authorizer"))...)
+	if cfg.SelfCheck.Enabled {
+		all = append(all, label(cfg.SelfCheck.Namespace, field.NewPath("selfCheck", "namespace"))...)
+	}
+	all = append(all, validateTimeouts(cfg.Timeouts, field.NewPath("timeouts"))...)
+	return all
+}
+
+func validateFlow(cfg BootstrapConfig) field.ErrorList {
+	var all field.ErrorList
+	switch cfg.Flow {
+	case FlowClientCredentials:
+		if cfg.Callback.Host != "" {
+			all = append(all, field.Forbidden(field.NewPath("callback", "host"),
+				"the client-credentials flow has no callback; remove it or set flow: AuthorizationCode"))
+		}
+	case FlowAuthorizationCode:
+		if len(cfg.Proxy.EmailDomains) == 0 {
+			all = append(all, field.Required(field.NewPath("proxy", "emailDomains"),
+				`say which e-mail domains may log in; ["*"] lets in everybody whom the issuer lets in`))
+		}
+		if cfg.Callback.Host != "" {
+			all = append(all, subdomain(cfg.Callback.Host, field.NewPath("callback", "host"))...)
+		}
+	default:
+		all = append(all, field.NotSupported(field.NewPath("flow"), cfg.Flow,
+			[]Flow{FlowClientCredentials, FlowAuthorizationCode}))
+	}
+	return all
+}
+
+func validateIssuer(issuer Issuer, path *field.Path) field.ErrorList {
+	var all field.ErrorList
+	at := path.Child("url")
+	parsed, err := url.Parse(issuer.URL)
+	switch {
+	case issuer.URL == "":
+		all = append(all, field.Required(at, "the URL of the OpenID Connect issuer"))
+	case err != nil || parsed.Host == "" || (parsed.Scheme != "https" && parsed.Scheme != "http"):
+		all = append(all, field.Invalid(at, issuer.URL, "must be an absolute https URL"))
+	case parsed.User != nil:
+		all = append(all, field.Forbidden(at, "a URL with a user or a password would end up in logs; use the Secret"))
+	case parsed.RawQuery != "" || parsed.Fragment != "":
+		all = append(all, field.Invalid(at, issuer.URL, "an issuer has neither query nor fragment (OpenID Connect Discovery 1.0, 2)"))
+	case parsed.Scheme == "http" && !loopback(parsed.Hostname()):
+		all = append(all, field.Invalid(at, issuer.URL, "must be https; http is for loopback addresses only"))
+	}
+	if issuer.CABundle != "" && !x509.NewCertPool().AppendCertsFromPEM([]byte(issuer.CABundle)) {
+		all = append(all, field.Invalid(path.Child("caBundle"), "…", "holds no PEM certificate"))
+	}
+	return all
+}
+
+func validateCredentials(c Credentials, path *field.Path) field.ErrorList {
+	var all field.ErrorList
+	all = append(all, label(c.Namespace, path.Child("namespace"))...)
+	all = append(all, subdomain(c.Name, path.Child("name"))...)
+	for _, key := range []struct{ name, value string }{
+		{"clientIDKey", c.ClientIDKey}, {"clientSecretKey", c.ClientSecretKey},
+	} {
+		for _, msg := range validation.IsConfigMapKey(key.value) {
+			all = append(all, field.Invalid(path.Child(key.name), key.value, msg))
+		}
+	}
+	return all
+}
+
+func validateGateway(gateway string, path *field.Path) field.ErrorList {
+	namespace, name, ok := strings.Cut(gateway, "/")
+	if !ok || len(validation.IsDNS1123Label(namespace)) > 0 || len(validation.IsDNS1123Subdomain(name)) > 0 {
+		return field.ErrorList{field.Invalid(path, gateway, "must be namespace/name")}
+	}
+	return nil
+}
+
+func validateProxy(p Proxy, path *field.Path) field.ErrorList {
+	var all field.ErrorList
+	all = append(all, label(p.Namespace, path.Child("namespace"))...)
+	if slices.Contains([]string{"kube-system", "kyma-system", "istio-system"}, p.Namespace) {
+		all = append(all, field.Forbidden(path.Child("namespace"), "the proxy gets a namespace of its own: "+p.Namespace+" belongs to the platform"))
+	}
+	all = append(all, label(p.Release, path.Child("release"))...)
+	if len(p.Release) > 53 {
+		all = append(all, field.TooLong(path.Child("release"), "", 53))
+	}
+	all = append(all, subdomain(p.SecretName, path.Child("secretName"))...)
+	all = append(all, validateChart(p.Chart, path.Child("chart"))...)
+	for i, ip := range p.TrustedProxyIPs {
+		if _, err := netip.ParsePrefix(ip); err != nil {
+			if _, err := netip.ParseAddr(ip); err != nil {
+				all = append(all, field.Invalid(path.Child("trustedProxyIPs").Index(i), ip, "must be an address or a CIDR"))
+			}
+		}
+	}
+	for i, domain := range p.EmailDomains {
+		if domain == "" || strings.ContainsAny(domain, "\"\\\n @") {
+			all = append(all, field.Invalid(path.Child("emailDomains").Index(i), domain, `must be a domain like "example.com", or "*"`))
+		}
+	}
+	all = append(all, validateExtraValues(p.ExtraValues, path.Child("extraValues"))...)
+	return all
+}
+
+func validateChart(c Chart, path *field.Path) field.ErrorList {
+	var all field.ErrorList
+	if c.Repository == "" {
+		all = append(all, field.Required(path.Child("repository"), "an https:// repository, an oci:// reference or a path"))
+	}
+	if parsed, err := url.Parse(c.Repository); err == nil && parsed.User != nil {
+		all = append(all, field.Forbidden(path.Child("repository"), "a URL with a user or a password would end up in logs"))
+	}
+	if c.Name == "" {
+		all = append(all, field.Required(path.Child("name"), "the chart's name"))
+	}
+	if !exactVersion.MatchString(c.Version) {
+		all = append(all, field.Invalid(path.Child("version"), c.Version, "must be one exact version such as 10.7.0, not a range"))
+	}
+	switch {
+	case c.Digest != "" && !sha256Digest.MatchString(c.Digest):
+		all = append(all, field.Invalid(path.Child("digest"), c.Digest, "must be sha256: and 64 hexadecimal digits in lower case"))
+	case c.Digest == "" && c.Remote():
+		all = append(all, field.Required(path.Child("digest"),
+			"pin the archive: sha256:<hex>; `helm pull` the version and run sha256sum on it"))
+	}
+	return all
+}
+
+// Remote says whether the chart is fetched over a network.
+func (c Chart) Remote() bool {
+	return strings.HasPrefix(c.Repository, "https://") || strings.HasPrefix(c.Repository, "http://") ||
+		strings.HasPrefix(c.Repository, "oci://")
+}
+
+// validateExtraValues refuses what would put a secret into Helm's values, which
+// are stored in the release, or would undo what makes the installation safe.
+func validateExtraValues(values map[string]any, path *field.Path) field.ErrorList {
+	var all field.ErrorList
+	if section, ok := values["config"].(map[string]any); ok {
+		for _, key := range secretKeys {
+			if _, ok := section[key]; ok {
+				all = append(all, field.Forbidden(path.Child("config", key),
+					"credentials come from the Secret only: Helm stores its values in the cluster"))
+			}
+		}
+	}
+	if args, ok := values["extraArgs"].(map[string]any); ok {
+		for _, key := range ownedFlags {
+			if _, ok := args[key]; ok {
+				all = append(all, field.Forbidden(path.Child("extraArgs").Key(key), "the job sets this flag itself"))
+			}
+		}
+	}
+	return all
+}
+
+func validateAuthorizer(a Authorizer, path *field.Path) field.ErrorList {
+	all := label(a.Name, path.Child("name"))
+	if d := a.Timeout.Duration; d < time.Second || d%time.Second != 0 {
+		all = append(all, field.Invalid(path.Child("timeout"), d.String(),
+			"must be whole seconds and at least 1s: Kyma's Istio module cuts off the rest"))
+	}
+	return all
+}
+
+func validateTimeouts(t Timeouts, path *field.Path) field.ErrorList {
+	var all field.ErrorList
+	for _, each := range []struct {
+		name string
+		d    time.Duration
+	}{{"total", t.Total.Duration}, {"step", t.Step.Duration}, {"request", t.Request.Duration}} {
+		if each.d <= 0 {
+			all = append(all, field.Invalid(path.Child(each.name), each.d.String(), "must be more than zero"))
+		}
+	}
+	if t.Step.Duration > t.Total.Duration {
+		all = append(all, field.Invalid(path.Child("step"), t.Step.Duration.String(),
+			fmt.Sprintf("must not be longer than total (%s)", t.Total.Duration)))
+	}
+	return all
+}
+
+func label(value string, path *field.Path) field.ErrorList {
+	if value == "" {
+		return field.ErrorList{field.Required(path, "")}
+	}
+	var all field.ErrorList
+	for _, msg := range validation.IsDNS1123Label(value) {
+		all = append(all, field.Invalid(path, value, msg))
+	}
+	return all
+}
+
+func subdomain(value string, path *field.Path) field.ErrorList {
+	if value == "" {
+		return field.ErrorList{field.Required(path, "")}
+	}
+	var all field.ErrorList
+	for _, msg := range validation.IsDNS1123Subdomain(value) {
+		all = append(all, field.Invalid(path, value, msg))
+	}
+	return all
+}
+
+func loopback(host string) bool {
+	addr, err := netip.ParseAddr(host)
+	return host == "localhost" || (err == nil && addr.IsLoopback())
+}
