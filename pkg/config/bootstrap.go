@@ -135,9 +135,6 @@ type Callback struct {
 type Verify struct {
 	// Scopes are asked for with the client-credentials token.
 	Scopes []string `json:"scopes"`
-	// TokenParameters are further form parameters of the token request, for
-	// issuers that need an audience or a resource. They may not hold secrets.
-	TokenParameters map[string]string `json:"tokenParameters"`
 }
 
 // SelfCheck is the trial of our own webhooks by dry-run creates.
@@ -157,6 +154,8 @@ type Timeouts struct {
 	Step metav1.Duration `json:"step"`
 	// Request is for each request to the issuer and to the proxy.
 	Request metav1.Duration `json:"request"`
+	// Lock is how long a killed run keeps the next one waiting.
+	Lock metav1.Duration `json:"lock"`
 }
 
 // DefaultBootstrap returns the configuration of the client-credentials flow
@@ -184,7 +183,7 @@ func DefaultBootstrap() BootstrapConfig {
 		},
 		Authorizer: Authorizer{Name: "oauth2-proxy", Timeout: seconds(5)},
 		SelfCheck:  SelfCheck{Enabled: true, Namespace: "default"},
-		Timeouts:   Timeouts{Total: seconds(600), Step: seconds(300), Request: seconds(10)},
+		Timeouts:   Timeouts{Total: seconds(600), Step: seconds(300), Request: seconds(10), Lock: seconds(15)},
 	}
 }
 

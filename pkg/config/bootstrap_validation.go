@@ -211,7 +211,7 @@ func validateTimeouts(t Timeouts, path *field.Path) field.ErrorList {
 	for _, each := range []struct {
 		name string
 		d    time.Duration
-	}{{"total", t.Total.Duration}, {"step", t.Step.Duration}, {"request", t.Request.Duration}} {
+	}{{"total", t.Total.Duration}, {"step", t.Step.Duration}, {"request", t.Request.Duration}, {"lock", t.Lock.Duration}} {
 		if each.d <= 0 {
 			all = append(all, field.Invalid(path.Child(each.name), each.d.String(), "must be more than zero"))
 		}
