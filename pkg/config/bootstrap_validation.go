@@ -37,6 +37,10 @@ func ValidateBootstrap(cfg BootstrapConfig) field.ErrorList {
 	all = append(all, validateFlow(cfg)...)
 	all = append(all, validateIssuer(cfg.Issuer, field.NewPath("issuer"))...)
 	all = append(all, validateCredentials(cfg.Credentials, field.NewPath("credentials"))...)
+	if cfg.Credentials.Namespace == cfg.Proxy.Namespace && cfg.Credentials.Name == cfg.Proxy.SecretName {
+		all = append(all, field.Invalid(field.NewPath("proxy", "secretName"), cfg.Proxy.SecretName,
+			"is the Secret of credentials; the job writes one of its own and leaves yours alone"))
+	}
 	all = append(all, validateGateway(cfg.Gateway, field.NewPath("gateway"))...)
 	if cfg.Domain != Auto {
 		all = append(all, subdomain(cfg.Domain, field.NewPath("domain"))...)

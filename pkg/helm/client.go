@@ -99,6 +99,21 @@ func (c *Client) Observe(want Release) (Status, error) {
 	return statusOf(last, want, c.owner), nil
 }
 
+// Find says whether there is a release of that name, for who does not care which
+// chart and values it has: StateAbsent, StateUnmanaged, or any other for ours.
+func (c *Client) Find(name string) (State, error) {
+	last, err := c.last(name)
+	switch {
+	case err != nil:
+		return "", err
+	case last == nil:
+		return StateAbsent, nil
+	case last.Labels[ownerLabel] != c.owner:
+		return StateUnmanaged, nil
+	}
+	return StateInSync, nil
+}
+
 // Ensure brings the release into the wanted state. Any one kind of action is
 // taken at most once in a call, so that a chart which fails to install is an
 // error and not a loop. It returns an *UnmanagedError for a foreign release.
