@@ -220,6 +220,9 @@ func validateTimeouts(t Timeouts, path *field.Path) field.ErrorList {
 			all = append(all, field.Invalid(path.Child(each.name), each.d.String(), "must be more than zero"))
 		}
 	}
+	if t.Lock.Duration%time.Second != 0 {
+		all = append(all, field.Invalid(path.Child("lock"), t.Lock.Duration.String(), "must be whole seconds, as a Lease has nothing finer"))
+	}
 	if t.Step.Duration > t.Total.Duration {
 		all = append(all, field.Invalid(path.Child("step"), t.Step.Duration.String(),
 			fmt.Sprintf("must not be longer than total (%s)", t.Total.Duration)))

@@ -1,0 +1,244 @@
+// Copyright The extauth-guard Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package steps
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	authorizationv1 "k8s.io/api/authorization/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+
+	"github.com/extauth-guard/extauth-guard/pkg/bootstrap"
+	"github.com/extauth-guard/extauth-guard/pkg/config"
+	"github.com/extauth-guard/extauth-guard/pkg/istio"
+	"github.com/extauth-guard/extauth-guard/pkg/oidc"
+)
+
+// preflight changes nothing. It looks at everything that the later steps need
+// and names all that is missing at once.
+type preflight struct{ Environment }
+
+// Name is "preflight".
+func (*preflight) Name() string { return "preflight" }
+
+// Observe is Done or Blocked.
+func (p *preflight) Observe(ctx context.Context) (bootstrap.Observation, error) {
+	var gaps []string
+	var notes []string
+	for _, check := range []func(context.Context) ([]string, string, error){
+		p.apis, p.permissions, p.istioCR, p.gateway, p.client,
+	} {
+		missing, note, err := check(ctx)
+		if err != nil {
+			return bootstrap.Observation{}, err
+		}
+		gaps = append(gaps, missing...)
+		if note != "" {
+			notes = append(notes, note)
+		}
+	}
+	if len(gaps) > 0 {
+		return blocked("Missing", "%s", strings.Join(gaps, "; ")), nil
+	}
+	return done("Complete", "%s", strings.Join(notes, "; ")), nil
+}
+
+// Apply is never called: preflight is never Needed.
+func (*preflight) Apply(context.Context) error { return nil }
+
+// apis checks that the API server knows the kinds.
+func (p *preflight) apis(context.Context) ([]string, string, error) {
+	wanted := map[schema.GroupVersionKind]string{istioGVK: "Kyma's Istio module", apiRuleGVK: "Kyma's API Gateway module"}
+	order := []schema.GroupVersionKind{istioGVK, apiRuleGVK}
+	if p.Config.Domain == config.Auto {
+		wanted[gatewayGVK], order = "Istio", append(order, gatewayGVK)
+	}
+	if p.Config.Flow == config.FlowAuthorizationCode {
+		wanted[authorizationPolicyGVK], order = "Istio", append(order, authorizationPolicyGVK)
+	}
+	var gaps []string
+	for _, gvk := range order {
+		_, err := p.Client.RESTMapper().RESTMapping(gvk.GroupKind(), gvk.Version)
+		switch {
+		case meta.IsNoMatchError(err):
+			gaps = append(gaps, fmt.Sprintf("the cluster does not serve %s %s; install %s", gvk.GroupVersion(), gvk.Kind, wanted[gvk]))
+		case err != nil:
+			return nil, "", fmt.Errorf("looking for %s %s: %w", gvk.GroupVersion(), gvk.Kind, err)
+		}
+	}
+	return gaps, "", nil
+}
+
+// permission is one question to the API server.
+type permission struct{ namespace, group, resource, subresource, name, verb string }
+
+func (p permission) String() string {
+	resource := p.resource
+	if p.group != "" {
+		resource += "." + p.group
+	}
+	if p.subresource != "" {
+		resource += "/" + p.subresource
+	}
+	out := p.verb + " " + resource
+	if p.name != "" {
+		out += " " + p.name
+	}
+	if p.namespace != "" {
+		out += " in " + p.namespace
+	}
+	return out
+}
+
+// permissions asks the API server about every right that a run can need, so that
+// it does not end half way.
+func (p *preflight) permissions(ctx context.Context) ([]string, string, error) {
+	var missing []string
+	for _, want := range p.needs() {
+		review := &authorizationv1.SelfSubjectAccessReview{Spec: authorizationv1.SelfSubjectAccessReviewSpec{
+			ResourceAttributes: &authorizationv1.ResourceAttributes{
+				Namespace: want.namespace, Group: want.group, Resource: want.resource,
+				Subresource: want.subresource, Name: want.name, Verb: want.verb,
+			},
+		}}
+		if err := p.Client.Create(ctx, review); err != nil {
+			return nil, "", fmt.Errorf("asking for the permission to %s: %w", want, err)
+		}
+		if !review.Status.Allowed {
+			missing = append(missing, want.String())
+		}
+	}
+	if len(missing) == 0 {
+		return nil, "", nil
+	}
+	return []string{"this ServiceAccount may not " + strings.Join(missing, ", ") + "; add these rules to its Role or ClusterRole"}, "", nil
+}
+
+func (p *preflight) needs() []permission {
+	cfg := p.Config
+	ns := cfg.Proxy.Namespace
+	needs := []permission{
+		{resource: "namespaces", name: ns, verb: "get"},
+		{resource: "namespaces", name: ns, verb: "patch"},
+		{resource: "namespaces", verb: "create"},
+		{namespace: cfg.Credentials.Namespace, resource: "secrets", name: cfg.Credentials.Name, verb: "get"},
+		{namespace: istio.Namespace, group: istio.Group, resource: istio.Resource, verb: "list"},
+		{namespace: istio.Namespace, group: istio.Group, resource: istio.Resource, verb: "patch"},
+		{namespace: istio.MeshNamespace, resource: "configmaps", name: istio.MeshConfigMap, verb: "get"},
+		{namespace: ns, resource: "pods", verb: "list"},
+		{namespace: ns, resource: "pods", subresource: "log", verb: "get"},
+	}
+	// What Helm does with a release and with what the chart makes.
+	for _, verb := range []string{"get", "list", "create", "update", "delete"} {
+		needs = append(needs, permission{namespace: ns, resource: "secrets", verb: verb})
+	}
+	for _, kind := range []permission{
+		{resource: "configmaps"}, {resource: "services"}, {resource: "serviceaccounts"},
+		{group: "apps", resource: "deployments"}, {group: "policy", resource: "poddisruptionbudgets"},
+	} {
+		for _, verb := range []string{"get", "create", "patch", "delete"} {
+			kind.namespace, kind.verb = ns, verb
+			needs = append(needs, kind)
+		}
+	}
+	if cfg.Domain == config.Auto {
+		namespace, name, _ := strings.Cut(cfg.Gateway, "/")
+		needs = append(needs, permission{namespace: namespace, group: gatewayGVK.Group, resource: "gateways", name: name, verb: "get"})
+	}
+	if cfg.SelfCheck.Enabled {
+		needs = append(needs, permission{namespace: cfg.SelfCheck.Namespace, group: apiRuleGVK.Group, resource: "apirules", verb: "create"})
+	}
+	if cfg.Flow == config.FlowAuthorizationCode {
+		needs = append(needs,
+			permission{group: apiRuleGVK.Group, resource: "apirules", verb: "list"},
+			permission{group: virtualServiceGVK.Group, resource: "virtualservices", verb: "list"})
+		for _, verb := range []string{"get", "create", "update"} {
+			needs = append(needs,
+				permission{namespace: ns, group: apiRuleGVK.Group, resource: "apirules", verb: verb},
+				permission{namespace: ns, group: authorizationPolicyGVK.Group, resource: "authorizationpolicies", verb: verb})
+		}
+	}
+	return needs
+}
+
+// istioCR checks that there is an active Istio CR whose list is worth adding to:
+// with a duplicate in it Kyma stops reconciling, and our entry would never take
+// effect (Kyma istio, internal/validation/validation.go).
+func (p *preflight) istioCR(ctx context.Context) ([]string, string, error) {
+	_, view, others, err := p.activeIstio(ctx)
+	switch {
+	case meta.IsNoMatchError(err), apierrors.IsForbidden(err):
+		return nil, "", nil // The missing API or permission was named already.
+	case err != nil:
+		return nil, "", err
+	case view.Name == "":
+		return []string{"there is no Istio CR in " + istio.Namespace + "; create one (Kyma's default is named \"default\")"}, "", nil
+	}
+	var gaps []string
+	seen := map[string]bool{}
+	for _, entry := range view.Authorizers {
+		if entry.Name != "" && seen[entry.Name] {
+			gaps = append(gaps, fmt.Sprintf("%s of the Istio CR %s/%s repeats the authorizer name %q, and Kyma applies nothing until it is unique (state %s: %s); remove one of the two",
+				entry.Field(), view.Namespace, view.Name, entry.Name, view.State, view.Description))
+		}
+		seen[entry.Name] = true
+	}
+	note := fmt.Sprintf("Istio CR %s/%s", view.Namespace, view.Name)
+	if others > 0 {
+		note += fmt.Sprintf(" (the oldest of %d; Kyma ignores the others, remove them)", others+1)
+	}
+	return gaps, note, nil
+}
+
+func (p *preflight) gateway(ctx context.Context) ([]string, string, error) {
+	domain, err := p.domain(ctx)
+	switch {
+	case meta.IsNoMatchError(err), apierrors.IsForbidden(err):
+		return nil, "", nil
+	case err != nil && ctx.Err() == nil:
+		return []string{err.Error()}, "", nil
+	case err != nil:
+		return nil, "", err
+	}
+	return nil, "domain " + domain, nil
+}
+
+// client reads the discovery document just as the proxy will when it starts, and
+// exits if it does not like it. Then it tries the client's credentials, so that a
+// wrong one is known before anything is installed.
+func (p *preflight) client(ctx context.Context) ([]string, string, error) {
+	credentials, gaps, err := p.userCredentials(ctx)
+	switch {
+	case apierrors.IsForbidden(err):
+		// The missing permission was named already.
+		gaps = []string{}
+	case err != nil:
+		return nil, "", err
+	}
+	metadata, problem := oidc.Discover(ctx, p.Issuer, p.Config.Issuer.URL)
+	if problem == nil && p.Config.Flow == config.FlowClientCredentials {
+		problem = metadata.CheckClientCredentials()
+	}
+	if problem == nil && p.Config.Flow == config.FlowClientCredentials && err == nil && len(gaps) == 0 {
+		var token oidc.Token
+		token, problem = oidc.ClientCredentials(ctx, p.Issuer, metadata, credentials, p.Config.Verify.Scopes...)
+		if problem == nil {
+			for _, refusal := range p.explainToken(token.Access, credentials.ClientID) {
+				gaps = append(gaps, "the proxy would refuse the client's tokens: "+refusal)
+			}
+		}
+	}
+	if ctx.Err() != nil && errors.Is(ctx.Err(), context.Canceled) {
+		return nil, "", ctx.Err()
+	}
+	if problem != nil {
+		gaps = append(gaps, problem.Error())
+	}
+	return gaps, "issuer " + metadata.Issuer, nil
+}
