@@ -70,7 +70,7 @@ func newCommand(args []string, stdout, stderr io.Writer, run executor) *cobra.Co
 Every step looks first and changes only what is not as wanted, so the command can
 be stopped at any point and run again. Exit codes: 0 done, 1 failed, 2 wrong usage,
 3 blocked by something that somebody else has to change, 124 out of time.`,
-		Args:          cobra.NoArgs,
+		Args:          noArgs,
 		SilenceErrors: true,
 		SilenceUsage:  true,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -96,11 +96,15 @@ be stopped at any point and run again. Exit codes: 0 done, 1 failed, 2 wrong usa
 		{install, "Install and register (what happens without a subcommand, too)"},
 		{uninstall, "Undo it in reverse; refused while APIRules use the authorizer"},
 	} {
-		root.AddCommand(&cobra.Command{Use: op.name, Short: op.short, Args: cobra.NoArgs, RunE: func(cmd *cobra.Command, _ []string) error {
+		root.AddCommand(&cobra.Command{Use: op.name, Short: op.short, Args: noArgs, RunE: func(cmd *cobra.Command, _ []string) error {
 			return run(cmd.Context(), op.operation, opts, stdout, stderr)
 		}})
 	}
 	return root
+}
+
+func noArgs(cmd *cobra.Command, args []string) error {
+	return exit.UsageError(cobra.NoArgs(cmd, args))
 }
 
 // execute loads the configuration, and refuses it, before anything is touched.

@@ -54,7 +54,6 @@ func newValues(cfg config.BootstrapConfig, domain, callbackHost, fingerprint str
 	}
 	if cfg.Issuer.CABundle != "" {
 		made.ExtraArgs["provider-ca-file"] = caFolder + "/" + caKey
-		made.ExtraArgs["use-system-trust-store"] = "true"
 		made.ExtraVolumes = []map[string]any{{
 			"name": "issuer-ca",
 			"secret": map[string]any{
