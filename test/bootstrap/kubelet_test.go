@@ -31,10 +31,9 @@ import (
 type standInKubelet struct {
 	address string
 
-	mu     sync.Mutex
-	proxy  http.Handler
-	failed string
-	crash  bool
+	mu    sync.Mutex
+	proxy http.Handler
+	crash bool
 }
 
 // startKubelet runs until the test ends.
@@ -64,13 +63,6 @@ func (k *standInKubelet) crashing() {
 	k.crash = true
 }
 
-// failure is what the proxy said when it did not start.
-func (k *standInKubelet) failure() string {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	return k.failed
-}
-
 func (k *standInKubelet) sync(ctx context.Context, c client.Client, namespace string) error {
 	var deployments appsv1.DeploymentList
 	if err := c.List(ctx, &deployments, client.InNamespace(namespace)); err != nil {
@@ -97,7 +89,7 @@ func (k *standInKubelet) roll(ctx context.Context, c client.Client, deployment *
 		return k.fail(ctx, c, deployment, err)
 	}
 	k.mu.Lock()
-	k.proxy, k.failed = proxy, ""
+	k.proxy = proxy
 	k.mu.Unlock()
 	before := deployment.DeepCopy()
 	replicas := *deployment.Spec.Replicas
@@ -137,9 +129,11 @@ func (k *standInKubelet) start(c client.Client, deployment *appsv1.Deployment) (
 
 // fail leaves a Pod that waits in CrashLoopBackOff.
 func (k *standInKubelet) fail(ctx context.Context, c client.Client, deployment *appsv1.Deployment, cause error) error {
-	k.mu.Lock()
-	k.failed = fmt.Sprint(cause)
-	k.mu.Unlock()
+	seen := deployment.DeepCopy()
+	deployment.Status = appsv1.DeploymentStatus{ObservedGeneration: deployment.Generation, Replicas: 1, UpdatedReplicas: 1, UnavailableReplicas: 1}
+	if err := c.Status().Patch(ctx, deployment, client.MergeFrom(seen)); err != nil {
+		return err
+	}
 	pod := &corev1.Pod{
 		ObjectMeta: metav1.ObjectMeta{
 			Namespace: deployment.Namespace, Name: deployment.Name + "-crashing", Labels: deployment.Spec.Template.Labels,
@@ -153,7 +147,7 @@ func (k *standInKubelet) fail(ctx context.Context, c client.Client, deployment *
 	pod.Status.ContainerStatuses = []corev1.ContainerStatus{{
 		Name: "oauth2-proxy", RestartCount: 3,
 		State: corev1.ContainerState{Waiting: &corev1.ContainerStateWaiting{
-			Reason: "CrashLoopBackOff", Message: "back-off 40s restarting failed container",
+			Reason: "CrashLoopBackOff", Message: fmt.Sprintf("back-off 40s restarting failed container (%v)", cause),
 		}},
 	}}
 	return c.Status().Patch(ctx, pod, client.MergeFrom(before))

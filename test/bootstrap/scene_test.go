@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/go-logr/logr"
 	"github.com/stretchr/testify/require"
@@ -139,6 +140,13 @@ func newScene(t *testing.T) *scene {
 func (s *scene) ensure(t *testing.T, object client.Object) {
 	t.Helper()
 	require.NoError(t, client.IgnoreAlreadyExists(s.client.Create(t.Context(), object)))
+}
+
+// keepNamespace makes the proxy's namespace as a user, so that an uninstall leaves
+// it: nothing here would end its deletion.
+func (s *scene) keepNamespace(t *testing.T) {
+	t.Helper()
+	s.ensure(t, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: s.namespace}})
 }
 
 // setSecret replaces the user's Secret.
@@ -283,4 +291,27 @@ func suffix(t *testing.T) string {
 		return -1
 	}, t.Name())
 	return clean[max(0, len(clean)-50):]
+}
+
+// eventually and tick bound the waiting for what the loops do.
+const (
+	eventually = 10 * time.Second
+	tick       = 50 * time.Millisecond
+)
+
+func logDiscard() logr.Logger { return logr.Discard() }
+
+// everythingOfIstio returns the whole list of authorizers as JSON.
+func (s *scene) everythingOfIstio(t *testing.T) string {
+	t.Helper()
+	var list unstructured.UnstructuredList
+	list.SetGroupVersionKind(istioGVK)
+	require.NoError(t, s.client.List(t.Context(), &list))
+	specs := []any{}
+	for _, item := range list.Items {
+		specs = append(specs, item.Object["spec"])
+	}
+	raw, err := json.Marshal(specs)
+	require.NoError(t, err)
+	return string(raw)
 }

@@ -9,10 +9,12 @@ import (
 	"fmt"
 	"os"
 
+	"github.com/go-logr/logr"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/uuid"
 	"k8s.io/client-go/tools/leaderelection"
 	"k8s.io/client-go/tools/leaderelection/resourcelock"
+	"k8s.io/klog/v2"
 )
 
 // errLockLost says that the cluster could not be reached for so long that
@@ -36,7 +38,8 @@ func (r *run) locked(ctx context.Context, work func(context.Context) error) erro
 	ended := make(chan struct{})
 	go func() {
 		defer close(ended)
-		elector.Run(holding)
+		// What the elector logs for itself is for long-running controllers.
+		elector.Run(klog.NewContext(holding, logr.Discard()))
 	}()
 	select {
 	case leading := <-began:
@@ -60,12 +63,13 @@ func (r *run) elector() (*leaderelection.LeaderElector, <-chan context.Context, 
 	if err != nil {
 		host = "unknown"
 	}
+	identity := host + "_" + string(uuid.NewUUID())
 	began := make(chan context.Context, 1)
 	elector, err := leaderelection.NewLeaderElector(leaderelection.LeaderElectionConfig{
 		Lock: &resourcelock.LeaseLock{
 			LeaseMeta:  metav1.ObjectMeta{Namespace: r.opts.namespace, Name: Name},
 			Client:     r.kubernetes.CoordinationV1(),
-			LockConfig: resourcelock.ResourceLockConfig{Identity: host + "_" + string(uuid.NewUUID())},
+			LockConfig: resourcelock.ResourceLockConfig{Identity: identity},
 		},
 		LeaseDuration:   duration,
 		RenewDeadline:   duration * 2 / 3,
@@ -75,6 +79,11 @@ func (r *run) elector() (*leaderelection.LeaderElector, <-chan context.Context, 
 		Callbacks: leaderelection.LeaderCallbacks{
 			OnStartedLeading: func(leading context.Context) { began <- leading },
 			OnStoppedLeading: func() {},
+			OnNewLeader: func(holder string) {
+				if holder != identity {
+					r.log.Info("Waiting for another run of the job to end", "holder", holder)
+				}
+			},
 		},
 	})
 	return elector, began, err

@@ -39,6 +39,7 @@ type run struct {
 	env        steps.Environment
 	kubernetes kubernetes.Interface
 	clock      clock.Clock
+	log        logr.Logger
 	opts       options
 }
 
@@ -76,6 +77,7 @@ func newRun(cfg config.BootstrapConfig, restConfig *rest.Config, opts options, s
 		},
 		kubernetes: typed,
 		clock:      clock.RealClock{},
+		log:        log,
 		opts:       opts,
 	}, nil
 }

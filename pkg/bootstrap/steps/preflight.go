@@ -75,36 +75,15 @@ func (p *preflight) apis(context.Context) ([]string, string, error) {
 	return gaps, "", nil
 }
 
-// permission is one question to the API server.
-type permission struct{ namespace, group, resource, subresource, name, verb string }
-
-func (p permission) String() string {
-	resource := p.resource
-	if p.group != "" {
-		resource += "." + p.group
-	}
-	if p.subresource != "" {
-		resource += "/" + p.subresource
-	}
-	out := p.verb + " " + resource
-	if p.name != "" {
-		out += " " + p.name
-	}
-	if p.namespace != "" {
-		out += " in " + p.namespace
-	}
-	return out
-}
-
 // permissions asks the API server about every right that a run can need, so that
 // it does not end half way.
 func (p *preflight) permissions(ctx context.Context) ([]string, string, error) {
 	var missing []string
-	for _, want := range p.needs() {
+	for _, want := range Permissions(p.Config) {
 		review := &authorizationv1.SelfSubjectAccessReview{Spec: authorizationv1.SelfSubjectAccessReviewSpec{
 			ResourceAttributes: &authorizationv1.ResourceAttributes{
-				Namespace: want.namespace, Group: want.group, Resource: want.resource,
-				Subresource: want.subresource, Name: want.name, Verb: want.verb,
+				Namespace: want.Namespace, Group: want.Group, Resource: want.Resource,
+				Subresource: want.Subresource, Name: want.Name, Verb: want.Verb,
 			},
 		}}
 		if err := p.Client.Create(ctx, review); err != nil {
@@ -118,53 +97,6 @@ func (p *preflight) permissions(ctx context.Context) ([]string, string, error) {
 		return nil, "", nil
 	}
 	return []string{"this ServiceAccount may not " + strings.Join(missing, ", ") + "; add these rules to its Role or ClusterRole"}, "", nil
-}
-
-func (p *preflight) needs() []permission {
-	cfg := p.Config
-	ns := cfg.Proxy.Namespace
-	needs := []permission{
-		{resource: "namespaces", name: ns, verb: "get"},
-		{resource: "namespaces", name: ns, verb: "patch"},
-		{resource: "namespaces", verb: "create"},
-		{namespace: cfg.Credentials.Namespace, resource: "secrets", name: cfg.Credentials.Name, verb: "get"},
-		{namespace: istio.Namespace, group: istio.Group, resource: istio.Resource, verb: "list"},
-		{namespace: istio.Namespace, group: istio.Group, resource: istio.Resource, verb: "patch"},
-		{namespace: istio.MeshNamespace, resource: "configmaps", name: istio.MeshConfigMap, verb: "get"},
-		{namespace: ns, resource: "pods", verb: "list"},
-		{namespace: ns, resource: "pods", subresource: "log", verb: "get"},
-	}
-	// What Helm does with a release and with what the chart makes.
-	for _, verb := range []string{"get", "list", "create", "update", "delete"} {
-		needs = append(needs, permission{namespace: ns, resource: "secrets", verb: verb})
-	}
-	for _, kind := range []permission{
-		{resource: "configmaps"}, {resource: "services"}, {resource: "serviceaccounts"},
-		{group: "apps", resource: "deployments"}, {group: "policy", resource: "poddisruptionbudgets"},
-	} {
-		for _, verb := range []string{"get", "create", "patch", "delete"} {
-			kind.namespace, kind.verb = ns, verb
-			needs = append(needs, kind)
-		}
-	}
-	if cfg.Domain == config.Auto {
-		namespace, name, _ := strings.Cut(cfg.Gateway, "/")
-		needs = append(needs, permission{namespace: namespace, group: gatewayGVK.Group, resource: "gateways", name: name, verb: "get"})
-	}
-	if cfg.SelfCheck.Enabled {
-		needs = append(needs, permission{namespace: cfg.SelfCheck.Namespace, group: apiRuleGVK.Group, resource: "apirules", verb: "create"})
-	}
-	if cfg.Flow == config.FlowAuthorizationCode {
-		needs = append(needs,
-			permission{group: apiRuleGVK.Group, resource: "apirules", verb: "list"},
-			permission{group: virtualServiceGVK.Group, resource: "virtualservices", verb: "list"})
-		for _, verb := range []string{"get", "create", "update"} {
-			needs = append(needs,
-				permission{namespace: ns, group: apiRuleGVK.Group, resource: "apirules", verb: verb},
-				permission{namespace: ns, group: authorizationPolicyGVK.Group, resource: "authorizationpolicies", verb: verb})
-		}
-	}
-	return needs
 }
 
 // istioCR checks that there is an active Istio CR whose list is worth adding to:
