@@ -78,25 +78,29 @@ func validateFlow(cfg BootstrapConfig) field.ErrorList {
 }
 
 func validateIssuer(issuer Issuer, path *field.Path) field.ErrorList {
-	var all field.ErrorList
-	at := path.Child("url")
-	parsed, err := url.Parse(issuer.URL)
-	switch {
-	case issuer.URL == "":
-		all = append(all, field.Required(at, "the URL of the OpenID Connect issuer"))
-	case err != nil || parsed.Host == "" || (parsed.Scheme != "https" && parsed.Scheme != "http"):
-		all = append(all, field.Invalid(at, issuer.URL, "must be an absolute https URL"))
-	case parsed.User != nil:
-		all = append(all, field.Forbidden(at, "a URL with a user or a password would end up in logs; use the Secret"))
-	case parsed.RawQuery != "" || parsed.Fragment != "":
-		all = append(all, field.Invalid(at, issuer.URL, "an issuer has neither query nor fragment (OpenID Connect Discovery 1.0, 2)"))
-	case parsed.Scheme == "http" && !loopback(parsed.Hostname()):
-		all = append(all, field.Invalid(at, issuer.URL, "must be https; http is for loopback addresses only"))
-	}
+	all := validateIssuerURL(issuer.URL, path.Child("url"))
 	if issuer.CABundle != "" && !x509.NewCertPool().AppendCertsFromPEM([]byte(issuer.CABundle)) {
 		all = append(all, field.Invalid(path.Child("caBundle"), "…", "holds no PEM certificate"))
 	}
 	return all
+}
+
+func validateIssuerURL(issuer string, path *field.Path) field.ErrorList {
+	if issuer == "" {
+		return field.ErrorList{field.Required(path, "the URL of the OpenID Connect issuer")}
+	}
+	parsed, err := url.Parse(issuer)
+	switch {
+	case err != nil || parsed.Host == "" || (parsed.Scheme != "https" && parsed.Scheme != "http"):
+		return field.ErrorList{field.Invalid(path, issuer, "must be an absolute https URL")}
+	case parsed.User != nil:
+		return field.ErrorList{field.Forbidden(path, "a URL with a user or a password would end up in logs; use the Secret")}
+	case parsed.RawQuery != "" || parsed.Fragment != "":
+		return field.ErrorList{field.Invalid(path, issuer, "an issuer has neither query nor fragment (OpenID Connect Discovery 1.0, 2)")}
+	case parsed.Scheme == "http" && !loopback(parsed.Hostname()):
+		return field.ErrorList{field.Invalid(path, issuer, "must be https; http is for loopback addresses only")}
+	}
+	return nil
 }
 
 func validateCredentials(c Credentials, path *field.Path) field.ErrorList {

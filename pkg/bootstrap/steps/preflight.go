@@ -141,36 +141,50 @@ func (p *preflight) gateway(ctx context.Context) ([]string, string, error) {
 	return nil, "domain " + domain, nil
 }
 
-// client reads the discovery document just as the proxy will when it starts, and
-// exits if it does not like it. Then it tries the client's credentials, so that a
-// wrong one is known before anything is installed.
+// client looks at the user's Secret and at the issuer, and then tries the one at
+// the other, so that a wrong secret is known before anything is installed.
 func (p *preflight) client(ctx context.Context) ([]string, string, error) {
 	credentials, gaps, err := p.userCredentials(ctx)
-	switch {
-	case apierrors.IsForbidden(err):
-		// The missing permission was named already.
-		gaps = []string{}
-	case err != nil:
+	readable := !apierrors.IsForbidden(err)
+	if err != nil && readable {
 		return nil, "", err
 	}
-	metadata, problem := oidc.Discover(ctx, p.Issuer, p.Config.Issuer.URL)
-	if problem == nil && p.Config.Flow == config.FlowClientCredentials {
-		problem = metadata.CheckClientCredentials()
+	// That it may not be read was named already.
+	complete := readable && len(gaps) == 0
+	metadata, problem := p.discover(ctx)
+	if problem == nil && complete && p.Config.Flow == config.FlowClientCredentials {
+		var refusals []string
+		refusals, problem = p.try(ctx, metadata, credentials)
+		gaps = append(gaps, refusals...)
 	}
-	if problem == nil && p.Config.Flow == config.FlowClientCredentials && err == nil && len(gaps) == 0 {
-		var token oidc.Token
-		token, problem = oidc.ClientCredentials(ctx, p.Issuer, metadata, credentials, p.Config.Verify.Scopes...)
-		if problem == nil {
-			for _, refusal := range p.explainToken(token.Access, credentials.ClientID) {
-				gaps = append(gaps, "the proxy would refuse the client's tokens: "+refusal)
-			}
-		}
-	}
-	if ctx.Err() != nil && errors.Is(ctx.Err(), context.Canceled) {
+	if errors.Is(ctx.Err(), context.Canceled) {
 		return nil, "", ctx.Err()
 	}
 	if problem != nil {
 		gaps = append(gaps, problem.Error())
 	}
 	return gaps, "issuer " + metadata.Issuer, nil
+}
+
+// discover reads the discovery document just as the proxy will when it starts, and
+// exits if it does not like it.
+func (p *preflight) discover(ctx context.Context) (oidc.Metadata, error) {
+	metadata, err := oidc.Discover(ctx, p.Issuer, p.Config.Issuer.URL)
+	if err == nil && p.Config.Flow == config.FlowClientCredentials {
+		err = metadata.CheckClientCredentials()
+	}
+	return metadata, err
+}
+
+// try gets a token and says why the proxy would refuse it.
+func (p *preflight) try(ctx context.Context, metadata oidc.Metadata, credentials oidc.Credentials) ([]string, error) {
+	token, err := oidc.ClientCredentials(ctx, p.Issuer, metadata, credentials, p.Config.Verify.Scopes...)
+	if err != nil {
+		return nil, err
+	}
+	var refusals []string
+	for _, problem := range p.explainToken(token.Access, credentials.ClientID) {
+		refusals = append(refusals, "the proxy would refuse the client's tokens: "+problem)
+	}
+	return refusals, nil
 }
