@@ -91,10 +91,13 @@ func validateIssuerURL(issuer string, path *field.Path) field.ErrorList {
 	}
 	parsed, err := url.Parse(issuer)
 	switch {
-	case err != nil || parsed.Host == "" || (parsed.Scheme != "https" && parsed.Scheme != "http"):
-		return field.ErrorList{field.Invalid(path, issuer, "must be an absolute https URL")}
+	case err != nil:
+		// Not repeated: what cannot be taken apart may hold a password.
+		return field.ErrorList{field.Invalid(path, "…", "must be an absolute https URL")}
 	case parsed.User != nil:
 		return field.ErrorList{field.Forbidden(path, "a URL with a user or a password would end up in logs; use the Secret")}
+	case parsed.Host == "" || (parsed.Scheme != "https" && parsed.Scheme != "http"):
+		return field.ErrorList{field.Invalid(path, issuer, "must be an absolute https URL")}
 	case parsed.RawQuery != "" || parsed.Fragment != "":
 		return field.ErrorList{field.Invalid(path, issuer, "an issuer has neither query nor fragment (OpenID Connect Discovery 1.0, 2)")}
 	case parsed.Scheme == "http" && !loopback(parsed.Hostname()):
