@@ -162,7 +162,7 @@ func TestBadInput(t *testing.T) {
 			if tc.wantStep != "effective" {
 				assert.Equal(t, before, s.everythingOfIstio(t))
 			}
-			assert.NotContains(t, got.stdout+got.stderr+got.err.Error(), "s3cret")
+			assert.NotContains(t, got.stdout+got.stderr+got.err.Error(), secretCore)
 			assert.Contains(t, got.termination, `"exitCode":`)
 		})
 	}
