@@ -52,14 +52,21 @@ func (f *fakeStep) Apply(ctx context.Context) error {
 // undoable can be taken back.
 type undoable struct{ fakeStep }
 
-func (u *undoable) ObserveUndo(context.Context) (bootstrap.Observation, error) { return needed, nil }
-func (u *undoable) Undo(context.Context) error                                 { return errors.New("undid " + u.name) }
+func (u *undoable) ObserveUndo(context.Context) (bootstrap.Observation, error) { return needed(), nil }
 
-var (
-	done    = bootstrap.Observation{State: bootstrap.Done, Reason: "Ready"}
-	needed  = bootstrap.Observation{State: bootstrap.Needed, Reason: "Missing", Message: "nothing there"}
-	blocked = bootstrap.Observation{State: bootstrap.Blocked, Reason: "Foreign", Message: "remove it first"}
-)
+func (u *undoable) Undo(context.Context) error { return errors.New("undid " + u.name) }
+
+func done() bootstrap.Observation {
+	return bootstrap.Observation{State: bootstrap.Done, Reason: "Ready"}
+}
+
+func needed() bootstrap.Observation {
+	return bootstrap.Observation{State: bootstrap.Needed, Reason: "Missing", Message: "nothing there"}
+}
+
+func blocked() bootstrap.Observation {
+	return bootstrap.Observation{State: bootstrap.Blocked, Reason: "Foreign", Message: "remove it first"}
+}
 
 func step(name string, sees ...bootstrap.Observation) *fakeStep {
 	return &fakeStep{name: name, sees: sees}
@@ -79,32 +86,40 @@ func TestRun(t *testing.T) {
 		wantExit    int
 	}{
 		"what is done is left alone": {
-			[]*fakeStep{step("a", done), step("b", done)}, "", []int{0, 0}, 2, exit.Done,
+			[]*fakeStep{step("a", done()), step("b", done())}, "", []int{0, 0}, 2, exit.Done,
 		},
 		"what is needed is applied once and looked at again": {
-			[]*fakeStep{step("a", needed, done), step("b", needed, done)}, "", []int{1, 1}, 2, exit.Done,
+			[]*fakeStep{step("a", needed(), done()), step("b", needed(), done())}, "", []int{1, 1}, 2, exit.Done,
 		},
 		"an apply that achieved nothing is an error": {
-			[]*fakeStep{step("a", needed), step("b", done)},
-			"step a: still not done after it was applied (Missing): nothing there", []int{1, 0}, 1, exit.Failed,
+			[]*fakeStep{step("a", needed()), step("b", done())},
+			"step a: still not done after it was applied (Missing): nothing there",
+			[]int{1, 0},
+			1, exit.Failed,
 		},
 		"a blocked step ends the run before the next": {
-			[]*fakeStep{step("a", done), step("b", blocked), step("c", needed, done)},
-			"step b is blocked (Foreign): remove it first", []int{0, 0, 0}, 2, exit.Blocked,
+			[]*fakeStep{step("a", done()), step("b", blocked()), step("c", needed(), done())},
+			"step b is blocked (Foreign): remove it first",
+			[]int{0, 0, 0},
+			2, exit.Blocked,
 		},
 		"blocked after it was applied is blocked": {
-			[]*fakeStep{step("a", needed, blocked)}, "step a is blocked (Foreign): remove it first", []int{1}, 1, exit.Blocked,
+			[]*fakeStep{step("a", needed(), blocked())}, "step a is blocked (Foreign): remove it first", []int{1}, 1, exit.Blocked,
 		},
 		"an observation that failed applies nothing": {
 			[]*fakeStep{{name: "a", seesErr: boom}}, "step a: boom", []int{0}, 1, exit.Failed,
 		},
 		"an apply that failed ends the run": {
-			[]*fakeStep{{name: "a", sees: []bootstrap.Observation{needed}, applyErr: boom}, step("b", done)},
-			"step a: boom", []int{1, 0}, 1, exit.Failed,
+			[]*fakeStep{{name: "a", sees: []bootstrap.Observation{needed()}, applyErr: boom}, step("b", done())},
+			"step a: boom",
+			[]int{1, 0},
+			1, exit.Failed,
 		},
 		"out of time has its own exit code": {
-			[]*fakeStep{{name: "a", sees: []bootstrap.Observation{needed}, applyErr: context.DeadlineExceeded}},
-			"step a: context deadline exceeded", []int{1}, 1, exit.Timeout,
+			[]*fakeStep{{name: "a", sees: []bootstrap.Observation{needed()}, applyErr: context.DeadlineExceeded}},
+			"step a: context deadline exceeded",
+			[]int{1},
+			1, exit.Timeout,
 		},
 	}
 	for name, tc := range cases {
@@ -133,7 +148,7 @@ func TestRun(t *testing.T) {
 
 func TestADryRunAppliesNothingAndSeesEverything(t *testing.T) {
 	steps := []*fakeStep{
-		step("a", done), step("b", needed), {name: "c", seesErr: errors.New("no such namespace")}, step("d", blocked), step("e", done),
+		step("a", done()), step("b", needed()), {name: "c", seesErr: errors.New("no such namespace")}, step("d", blocked()), step("e", done()),
 	}
 	var all []bootstrap.Step
 	for _, s := range steps {
@@ -157,7 +172,7 @@ func TestADryRunAppliesNothingAndSeesEverything(t *testing.T) {
 func TestADryRunThatIsBlockedFromTheStartSaysSo(t *testing.T) {
 	opts := options()
 	opts.DryRun = true
-	results, err := bootstrap.Run(t.Context(), []bootstrap.Step{step("a", blocked), step("b", needed)}, opts)
+	results, err := bootstrap.Run(t.Context(), []bootstrap.Step{step("a", blocked()), step("b", needed())}, opts)
 	assert.Equal(t, exit.Blocked, exit.Code(err))
 	assert.Len(t, results, 2)
 }
@@ -165,7 +180,7 @@ func TestADryRunThatIsBlockedFromTheStartSaysSo(t *testing.T) {
 func TestAStepHasADeadlineOfItsOwn(t *testing.T) {
 	opts := options()
 	opts.StepTimeout = time.Nanosecond
-	stuck := step("a", needed)
+	stuck := step("a", needed())
 	stuck.apply = func(ctx context.Context) error { <-ctx.Done(); return ctx.Err() }
 	_, err := bootstrap.Run(t.Context(), []bootstrap.Step{stuck}, opts)
 	require.EqualError(t, err, "step a: context deadline exceeded: the step's 1ns are over (timeouts.step)")
@@ -174,9 +189,9 @@ func TestAStepHasADeadlineOfItsOwn(t *testing.T) {
 
 func TestACancelledRunStopsBeforeTheNextStep(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
-	first := step("a", needed, done)
+	first := step("a", needed(), done())
 	first.apply = func(context.Context) error { cancel(); return nil }
-	second := step("b", needed, done)
+	second := step("b", needed(), done())
 	results, err := bootstrap.Run(ctx, []bootstrap.Step{first, second}, options())
 	require.ErrorIs(t, err, context.Canceled)
 	assert.Len(t, results, 1)
@@ -185,14 +200,14 @@ func TestACancelledRunStopsBeforeTheNextStep(t *testing.T) {
 
 func TestReverseUndoesTheLastFirstAndSkipsWhatChangedNothing(t *testing.T) {
 	reversed := bootstrap.Reverse([]bootstrap.Step{
-		&undoable{fakeStep{name: "a"}}, step("b", done), &undoable{fakeStep{name: "c"}},
+		&undoable{fakeStep{name: "a"}}, step("b", done()), &undoable{fakeStep{name: "c"}},
 	})
 	require.Len(t, reversed, 2)
 	assert.EqualError(t, reversed[0].Apply(t.Context()), "undid c")
 	assert.EqualError(t, reversed[1].Apply(t.Context()), "undid a")
 	seen, err := reversed[0].Observe(t.Context())
 	require.NoError(t, err)
-	assert.Equal(t, needed, seen)
+	assert.Equal(t, needed(), seen)
 }
 
 func TestPollSaysWhatItLastWaitedFor(t *testing.T) {

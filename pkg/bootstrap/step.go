@@ -8,7 +8,10 @@
 // killed is simply started again. The package knows nothing about clusters.
 package bootstrap
 
-import "context"
+import (
+	"context"
+	"slices"
+)
 
 // State is what an observation amounts to.
 type State string
@@ -62,8 +65,8 @@ type Undoer interface {
 // changed nothing worth undoing are not Undoers and are left out.
 func Reverse(steps []Step) []Step {
 	var reversed []Step
-	for i := len(steps) - 1; i >= 0; i-- {
-		if undoer, ok := steps[i].(Undoer); ok {
+	for _, step := range slices.Backward(steps) {
+		if undoer, ok := step.(Undoer); ok {
 			reversed = append(reversed, undo{undoer})
 		}
 	}

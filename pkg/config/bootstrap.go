@@ -13,7 +13,7 @@ import (
 // BootstrapKind is the kind of the bootstrap job's configuration file.
 const BootstrapKind = "BootstrapConfig"
 
-// Auto, as a domain, means: take the host of the Gateway and cut off "*.".
+// Auto is a domain and means: take the host of the Gateway and cut off "*.".
 const Auto = "auto"
 
 // Flow is the OAuth2 flow that the proxy serves.
@@ -22,7 +22,7 @@ type Flow string
 const (
 	// FlowClientCredentials is for machines: they bring a token, and whoever
 	// brings none gets 401. Nothing of the proxy is exposed.
-	FlowClientCredentials Flow = "ClientCredentials"
+	FlowClientCredentials Flow = "ClientCredentials" //nolint:gosec // The name of a flow.
 	// FlowAuthorizationCode is for people: who has no session is sent to the
 	// issuer's login page and comes back through the proxy's own host.
 	FlowAuthorizationCode Flow = "AuthorizationCode"
@@ -164,7 +164,7 @@ func DefaultBootstrap() BootstrapConfig {
 	return BootstrapConfig{
 		TypeMeta:    metav1.TypeMeta{APIVersion: APIVersion, Kind: BootstrapKind},
 		Flow:        FlowClientCredentials,
-		Credentials: Credentials{ClientIDKey: "client-id", ClientSecretKey: "client-secret"},
+		Credentials: Credentials{ClientIDKey: "client-id", ClientSecretKey: "client-secret"}, //nolint:gosec // Names of keys.
 		Gateway:     "kyma-system/kyma-gateway",
 		Domain:      Auto,
 		Proxy: Proxy{

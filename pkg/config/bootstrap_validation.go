@@ -23,11 +23,6 @@ var (
 	// exactVersion is semver 2 without ranges; Helm reads "10" or "~10.7" as a
 	// range and would install whatever is newest.
 	exactVersion = regexp.MustCompile(`^v?\d+\.\d+\.\d+(-[0-9A-Za-z.-]+)?(\+[0-9A-Za-z.-]+)?$`)
-	// secretKeys are the chart's values that carry a secret in clear text.
-	secretKeys = []string{"clientID", "clientSecret", "cookieSecret", "existingSecret"}
-	// ownedFlags are the proxy's flags that the job sets from the Secret or
-	// whose value decides whether the installation is safe.
-	ownedFlags = []string{"client-id", "client-secret", "cookie-secret", "oidc-issuer-url", "upstream", "cookie-secure"}
 )
 
 // ValidateBootstrap returns everything that is wrong with cfg, not only the
@@ -186,12 +181,24 @@ func (c Chart) Remote() bool {
 		strings.HasPrefix(c.Repository, "oci://")
 }
 
+// secretKeys are the chart's values that carry a secret in clear text, and the one
+// that the job sets.
+func secretKeys() []string {
+	return []string{"clientID", "clientSecret", "cookieSecret", "existingSecret"}
+}
+
+// ownedFlags are the proxy's flags that the job sets from the Secret or whose
+// value decides whether the installation is safe.
+func ownedFlags() []string {
+	return []string{"client-id", "client-secret", "cookie-secret", "oidc-issuer-url", "upstream", "cookie-secure"}
+}
+
 // validateExtraValues refuses what would put a secret into Helm's values, which
 // are stored in the release, or would undo what makes the installation safe.
 func validateExtraValues(values map[string]any, path *field.Path) field.ErrorList {
 	var all field.ErrorList
 	if section, ok := values["config"].(map[string]any); ok {
-		for _, key := range secretKeys {
+		for _, key := range secretKeys() {
 			if _, ok := section[key]; ok {
 				all = append(all, field.Forbidden(path.Child("config", key),
 					"credentials come from the Secret only: Helm stores its values in the cluster"))
@@ -199,7 +206,7 @@ func validateExtraValues(values map[string]any, path *field.Path) field.ErrorLis
 		}
 	}
 	if args, ok := values["extraArgs"].(map[string]any); ok {
-		for _, key := range ownedFlags {
+		for _, key := range ownedFlags() {
 			if _, ok := args[key]; ok {
 				all = append(all, field.Forbidden(path.Child("extraArgs").Key(key), "the job sets this flag itself"))
 			}

@@ -97,7 +97,7 @@ func loadFolder(source Source) (*chart.Chart, string, error) {
 	slices.SortFunc(files, func(a, b *chart.File) int { return strings.Compare(a.Name, b.Name) })
 	hash := sha256.New()
 	for _, file := range files {
-		fmt.Fprintf(hash, "%s %d\n", file.Name, len(file.Data))
+		_, _ = fmt.Fprintf(hash, "%s %d\n", file.Name, len(file.Data))
 		hash.Write(file.Data)
 	}
 	return loaded, "sha256:" + hex.EncodeToString(hash.Sum(nil)), nil

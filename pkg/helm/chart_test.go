@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -112,7 +113,7 @@ func registryWith(t *testing.T, archive []byte) string {
 		}
 		w.Header().Set("Content-Type", contentType)
 		w.Header().Set("Docker-Content-Digest", sum(body))
-		w.Header().Set("Content-Length", fmt.Sprint(len(body)))
+		w.Header().Set("Content-Length", strconv.Itoa(len(body)))
 		if r.Method != http.MethodHead {
 			_, _ = w.Write(body)
 		}

@@ -80,5 +80,9 @@ func copyList(list []any) []any {
 	if list == nil {
 		return nil
 	}
-	return runtime.DeepCopyJSONValue(list).([]any)
+	out := make([]any, len(list))
+	for i, entry := range list {
+		out[i] = runtime.DeepCopyJSONValue(entry)
+	}
+	return out
 }

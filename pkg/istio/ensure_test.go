@@ -164,7 +164,7 @@ func index(list []any, name string) int {
 }
 
 // contains says whether have holds every field of want.
-func contains(have any, want any) bool {
+func contains(have, want any) bool {
 	haveMap, haveIsMap := have.(map[string]any)
 	wantMap, wantIsMap := want.(map[string]any)
 	if !haveIsMap || !wantIsMap {

@@ -34,47 +34,65 @@ func TestBadInput(t *testing.T) {
 	}{
 		"an issuer that cannot be reached": {
 			func(t *testing.T, s *scene) { s.set(t, "issuer.url", "http://"+closedPort(t)) },
-			"preflight", []string{"issuer unreachable", "connection refused"}, exit.Blocked,
+			"preflight",
+			[]string{"issuer unreachable", "connection refused"},
+			exit.Blocked,
 		},
 		"an issuer with a slash too many": {
 			func(t *testing.T, s *scene) { s.set(t, "issuer.url", s.provider.Issuer()+"/") },
-			"preflight", []string{"ends with a slash", "remove the slash"}, exit.Blocked,
+			"preflight",
+			[]string{"ends with a slash", "remove the slash"},
+			exit.Blocked,
 		},
 		"an issuer that calls itself something else": {
 			func(_ *testing.T, s *scene) {
 				s.provider.SetFlaws(oidcprovider.Flaws{DocumentIssuer: "https://else.example.com"})
 			},
-			"preflight", []string{`says the issuer is "https://else.example.com"`, "set the issuer to the provider's own"}, exit.Blocked,
+			"preflight",
+			[]string{`says the issuer is "https://else.example.com"`, "set the issuer to the provider's own"},
+			exit.Blocked,
 		},
 		"no client-credentials grant": {
 			func(_ *testing.T, s *scene) { s.provider.SetFlaws(oidcprovider.Flaws{NoClientCredentials: true}) },
-			"preflight", []string{"no client_credentials grant", "allow the client_credentials grant at the provider"}, exit.Blocked,
+			"preflight",
+			[]string{"no client_credentials grant", "allow the client_credentials grant at the provider"},
+			exit.Blocked,
 		},
 		"a wrong client secret": {
 			func(t *testing.T, s *scene) {
 				s.setSecret(t, map[string]string{"client-id": clientID, "client-secret": "wrong-secret"})
 			},
-			"preflight", []string{"invalid_client"}, exit.Blocked,
+			"preflight",
+			[]string{"invalid_client"},
+			exit.Blocked,
 		},
 		"tokens that the proxy will refuse": {
 			func(_ *testing.T, s *scene) {
 				s.provider.SetFlaws(oidcprovider.Flaws{Token: oidcprovider.TokenFlaws{NoAudience: true}})
 			},
-			"preflight", []string{"the proxy would refuse the client's tokens: aud is missing", "let the provider set the audience"}, exit.Blocked,
+			"preflight",
+			[]string{"the proxy would refuse the client's tokens: aud is missing", "let the provider set the audience"},
+			exit.Blocked,
 		},
 		"no Secret": {
 			func(t *testing.T, s *scene) { s.set(t, "credentials.name", "nowhere") },
-			"preflight", []string{"Secret default/nowhere does not exist; create it with `kubectl create secret generic nowhere --namespace default"}, exit.Blocked,
+			"preflight",
+			[]string{"Secret default/nowhere does not exist; create it with `kubectl create secret generic nowhere --namespace default"},
+			exit.Blocked,
 		},
 		"an empty Secret": {
 			func(t *testing.T, s *scene) { s.setSecret(t, map[string]string{"client-id": clientID}) },
-			"preflight", []string{"key client-secret of Secret default/", "is missing or empty; set it to what the issuer gave you"}, exit.Blocked,
+			"preflight",
+			[]string{"key client-secret of Secret default/", "is missing or empty; set it to what the issuer gave you"},
+			exit.Blocked,
 		},
 		"the chart's placeholder": {
 			func(t *testing.T, s *scene) {
 				s.setSecret(t, map[string]string{"client-id": "XXXXXXX", "client-secret": "XXXXXXXX"})
 			},
-			"preflight", []string{"key client-id of Secret default/", "is a placeholder", "; key client-secret"}, exit.Blocked,
+			"preflight",
+			[]string{"key client-id of Secret default/", "is a placeholder", "; key client-secret"},
+			exit.Blocked,
 		},
 		"a cookie secret of a wrong length": {
 			func(t *testing.T, s *scene) {
@@ -87,61 +105,81 @@ func TestBadInput(t *testing.T) {
 					StringData: map[string]string{"cookie-secret": "too-short"},
 				})
 			},
-			"credentials", []string{"is not 16, 24 or 32 bytes", "remove that key to have a new one made"}, exit.Blocked,
+			"credentials",
+			[]string{"is not 16, 24 or 32 bytes", "remove that key to have a new one made"},
+			exit.Blocked,
 		},
 		"somebody else's Secret of the proxy's name": {
 			func(t *testing.T, s *scene) {
 				s.ensure(t, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: s.namespace}})
 				s.ensure(t, &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: s.namespace, Name: "oauth2-proxy-credentials"}})
 			},
-			"credentials", []string{"was not made by this job; remove it, or set another proxy.secretName"}, exit.Blocked,
+			"credentials",
+			[]string{"was not made by this job; remove it, or set another proxy.secretName"},
+			exit.Blocked,
 		},
 		"an Istio CR that stopped because of a duplicate": {
 			func(t *testing.T, s *scene) {
 				newIstioCR(t, s.client, "authorizers: [{name: corp, port: 1}, {name: corp, port: 2}]")
 				require.Eventually(t, func() bool { return reconcileKyma(t.Context(), s.client) == nil }, eventually, tick)
 			},
-			"preflight", []string{`spec.config.authorizers[1] of the Istio CR kyma-system/default repeats the authorizer name "corp"`, "Warning", "Authorizer name needs to be unique: corp is duplicated", "remove one of the two"}, exit.Blocked,
+			"preflight",
+			[]string{`spec.config.authorizers[1] of the Istio CR kyma-system/default repeats the authorizer name "corp"`, "Warning", "Authorizer name needs to be unique: corp is duplicated", "remove one of the two"},
+			exit.Blocked,
 		},
 		"no Istio CR": {
 			func(t *testing.T, s *scene) {
 				require.NoError(t, s.client.Delete(t.Context(), s.istio(t)))
 			},
-			"preflight", []string{"there is no Istio CR in kyma-system; create one"}, exit.Blocked,
+			"preflight",
+			[]string{"there is no Istio CR in kyma-system; create one"},
+			exit.Blocked,
 		},
 		"our authorizer name taken by somebody else": {
 			func(t *testing.T, s *scene) {
 				newIstioCR(t, s.client, "authorizers: [{name: oauth2-proxy, service: mine.example.com, port: 80}]")
 			},
-			"authorizer", []string{`is named "oauth2-proxy" and points to "mine.example.com"`, "or set another authorizer.name"}, exit.Blocked,
+			"authorizer",
+			[]string{`is named "oauth2-proxy" and points to "mine.example.com"`, "or set another authorizer.name"},
+			exit.Blocked,
 		},
 		"a name that a built-in provider has": {
 			func(t *testing.T, s *scene) { s.set(t, "authorizer", map[string]any{"name": "kyma-logs"}) },
-			"effective", []string{`the mesh has a provider "kyma-logs" that is no HTTP authorizer`, "set another authorizer.name"}, exit.Blocked,
+			"effective",
+			[]string{`the mesh has a provider "kyma-logs" that is no HTTP authorizer`, "set another authorizer.name"},
+			exit.Blocked,
 		},
 		"another archive than the pinned one": {
 			func(t *testing.T, s *scene) { s.set(t, "proxy.chart.digest", "sha256:"+strings.Repeat("0", 64)) },
-			"proxy", []string{"chart digest differs", "find out who changed it before you change the pin"}, exit.Blocked,
+			"proxy",
+			[]string{"chart digest differs", "find out who changed it before you change the pin"},
+			exit.Blocked,
 		},
 		"somebody else's release": {
 			func(t *testing.T, s *scene) { s.foreignRelease(t) },
-			"proxy", []string{"was not installed by this job; it is never adopted", "helm uninstall oauth2-proxy"}, exit.Blocked,
+			"proxy",
+			[]string{"was not installed by this job; it is never adopted", "helm uninstall oauth2-proxy"},
+			exit.Blocked,
 		},
 		"Pods that crash": {
 			func(t *testing.T, s *scene) {
 				s.kubelet.crashing()
 				s.set(t, "timeouts.step", "3s")
 			},
-			"proxy", []string{
+			"proxy",
+			[]string{
 				`Waiting for deployment "oauth2-proxy" rollout to finish`, "Pod oauth2-proxy-crashing: container oauth2-proxy waits, CrashLoopBackOff: back-off 40s",
 				"the step's 3s are over (timeouts.step)",
-			}, exit.Timeout,
+			},
+			exit.Timeout,
 		},
 		"a flag that the proxy does not know": {
 			func(t *testing.T, s *scene) {
 				s.set(t, "proxy.extraValues", map[string]any{"extraArgs": map[string]any{"upstream-typo": "x"}})
 			},
-			"proxy", []string{"CrashLoopBackOff", "unknown flag: --upstream-typo"}, exit.Timeout,
+			"proxy",
+			[]string{"CrashLoopBackOff", "unknown flag: --upstream-typo"},
+			exit.Timeout,
 		},
 	}
 	for name, tc := range cases {

@@ -34,8 +34,8 @@ type process struct {
 
 func (s *scene) start(t *testing.T, more ...string) *process {
 	t.Helper()
-	p := &process{Cmd: exec.CommandContext(t.Context(), binary, s.args(t, more...)...)} //nolint:gosec // Our own binary.
-	p.Cmd.Stderr = &p.stderr
+	p := &process{Cmd: exec.CommandContext(t.Context(), binary, s.args(t, more...)...)}
+	p.Stderr = &p.stderr
 	stdout, err := p.StdoutPipe()
 	require.NoError(t, err)
 	require.NoError(t, p.Start())
@@ -95,7 +95,7 @@ func TestKilledAtRandomItConverges(t *testing.T) {
 		require.NoError(t, err)
 	}
 	seed := uint64(time.Now().UnixNano())
-	random := rand.New(rand.NewPCG(seed, 0)) //nolint:gosec // Not for secrets.
+	random := rand.New(rand.NewPCG(seed, 0)) //nolint:gosec // It chooses moments, not secrets.
 	t.Logf("seed %d, %d kills (%s)", seed, kills, killsEnv)
 	s := newScene(t)
 	before := s.foreignConfig(t)
@@ -214,8 +214,8 @@ func TestOthersWhoEditTheListAtTheSameTimeLoseNothing(t *testing.T) {
 
 func (s *scene) add(ctx context.Context, name string) error {
 	object := &unstructured.Unstructured{}
-	object.SetGroupVersionKind(istioGVK)
-	if err := s.client.Get(ctx, istioKey, object); err != nil {
+	object.SetGroupVersionKind(istioGVK())
+	if err := s.client.Get(ctx, istioKey(), object); err != nil {
 		return err
 	}
 	list, _, _ := unstructured.NestedSlice(object.Object, "spec", "config", "authorizers")

@@ -84,7 +84,7 @@ func (k *standInKubelet) roll(ctx context.Context, c client.Client, deployment *
 	k.mu.Lock()
 	crash := k.crash
 	k.mu.Unlock()
-	proxy, err := k.start(c, deployment)
+	proxy, err := k.start(c, deployment) //nolint:contextcheck // A Pod outlives the call that made it.
 	if crash || err != nil {
 		return k.fail(ctx, c, deployment, err)
 	}
@@ -112,7 +112,7 @@ func (k *standInKubelet) start(c client.Client, deployment *appsv1.Deployment) (
 		ref := env.ValueFrom.SecretKeyRef
 		var secret corev1.Secret
 		key := types.NamespacedName{Namespace: deployment.Namespace, Name: ref.Name}
-		if err := c.Get(context.Background(), key, &secret); err != nil { //nolint:forbidigo // A Pod outlives the call that made it.
+		if err := c.Get(context.Background(), key, &secret); err != nil {
 			return nil, err
 		}
 		if secret.Data[ref.Key] == nil {
@@ -124,7 +124,7 @@ func (k *standInKubelet) start(c client.Client, deployment *appsv1.Deployment) (
 	if err != nil {
 		return nil, err
 	}
-	return fakeoauth2proxy.New(context.Background(), options, nil) //nolint:forbidigo // The same.
+	return fakeoauth2proxy.New(context.Background(), options, nil)
 }
 
 // fail leaves a Pod that waits in CrashLoopBackOff.

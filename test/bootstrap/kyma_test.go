@@ -18,11 +18,17 @@ import (
 	"sigs.k8s.io/yaml"
 )
 
-var (
-	istioKey = types.NamespacedName{Namespace: "kyma-system", Name: "default"}
-	meshKey  = types.NamespacedName{Namespace: "istio-system", Name: "istio"}
-	istioGVK = schema.GroupVersionKind{Group: "operator.kyma-project.io", Version: "v1alpha2", Kind: "Istio"}
-)
+func istioKey() types.NamespacedName {
+	return types.NamespacedName{Namespace: "kyma-system", Name: "default"}
+}
+
+func meshKey() types.NamespacedName {
+	return types.NamespacedName{Namespace: "istio-system", Name: "istio"}
+}
+
+func istioGVK() schema.GroupVersionKind {
+	return schema.GroupVersionKind{Group: "operator.kyma-project.io", Version: "v1alpha2", Kind: "Istio"}
+}
 
 // foreign is what others have in the Istio CR, some of it odd. The job must leave
 // every byte of it as it is.
@@ -48,25 +54,25 @@ authorizers:
 // what an earlier test left.
 func newIstioCR(t *testing.T, c client.Client, config string) {
 	t.Helper()
-	for _, gvk := range []schema.GroupVersionKind{istioGVK} {
+	for _, gvk := range []schema.GroupVersionKind{istioGVK()} {
 		var list unstructured.UnstructuredList
 		list.SetGroupVersionKind(gvk)
-		require.NoError(t, c.List(t.Context(), &list, client.InNamespace(istioKey.Namespace)))
+		require.NoError(t, c.List(t.Context(), &list, client.InNamespace(istioKey().Namespace)))
 		for i := range list.Items {
 			require.NoError(t, client.IgnoreNotFound(c.Delete(t.Context(), &list.Items[i])))
 		}
 	}
 	require.NoError(t, client.IgnoreNotFound(c.Delete(t.Context(), &corev1.ConfigMap{
-		ObjectMeta: metav1.ObjectMeta{Namespace: meshKey.Namespace, Name: meshKey.Name},
+		ObjectMeta: metav1.ObjectMeta{Namespace: meshKey().Namespace, Name: meshKey().Name},
 	})))
-	createIstioCR(t, c, istioKey.Name, config)
+	createIstioCR(t, c, istioKey().Name, config)
 }
 
 func createIstioCR(t *testing.T, c client.Client, name, config string) {
 	t.Helper()
 	object := &unstructured.Unstructured{Object: map[string]any{}}
-	object.SetGroupVersionKind(istioGVK)
-	object.SetNamespace(istioKey.Namespace)
+	object.SetGroupVersionKind(istioGVK())
+	object.SetNamespace(istioKey().Namespace)
 	object.SetName(name)
 	if config != "" {
 		var parsed map[string]any
@@ -86,8 +92,8 @@ func startKyma(t *testing.T, c client.Client) {
 
 func reconcileKyma(ctx context.Context, c client.Client) error {
 	object := &unstructured.Unstructured{}
-	object.SetGroupVersionKind(istioGVK)
-	if err := c.Get(ctx, istioKey, object); err != nil {
+	object.SetGroupVersionKind(istioGVK())
+	if err := c.Get(ctx, istioKey(), object); err != nil {
 		return err
 	}
 	list, _, _ := unstructured.NestedSlice(object.Object, "spec", "config", "authorizers")
@@ -106,8 +112,8 @@ func reconcileKyma(ctx context.Context, c client.Client) error {
 	if err != nil {
 		return err
 	}
-	configMap := &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Namespace: meshKey.Namespace, Name: meshKey.Name}}
-	err = c.Get(ctx, meshKey, configMap)
+	configMap := &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Namespace: meshKey().Namespace, Name: meshKey().Name}}
+	err = c.Get(ctx, meshKey(), configMap)
 	configMap.Data = map[string]string{"mesh": string(mesh)}
 	switch {
 	case apierrors.IsNotFound(err):

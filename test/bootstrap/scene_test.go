@@ -44,9 +44,13 @@ const (
 
 // plane is the control plane of all tests in this package. They share it because
 // it takes seconds to start, and are not parallel because there is one Istio CR.
+//
+//nolint:gochecknoglobals // Set once by TestMain.
 var plane *controlplane.ControlPlane
 
 // binary is the job as it ships.
+//
+//nolint:gochecknoglobals // Set once by TestMain.
 var binary string
 
 func TestMain(m *testing.M) {
@@ -55,7 +59,7 @@ func TestMain(m *testing.M) {
 
 func run(m *testing.M) int {
 	log.SetLogger(logr.Discard())
-	ctx := context.Background() //nolint:forbidigo // TestMain has no test's context.
+	ctx := context.Background()
 	root, err := checkout.Root()
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
@@ -75,7 +79,7 @@ func run(m *testing.M) int {
 	}
 	defer func() { _ = os.RemoveAll(folder) }()
 	binary = filepath.Join(folder, "bootstrap")
-	build := exec.CommandContext(ctx, "go", "build", "-o", binary, "./cmd/bootstrap") //nolint:gosec // Our own source.
+	build := exec.CommandContext(ctx, "go", "build", "-o", binary, "./cmd/bootstrap")
 	build.Dir = root
 	if out, err := build.CombinedOutput(); err != nil {
 		fmt.Fprintf(os.Stderr, "building the job: %v\n%s", err, out)
@@ -236,8 +240,8 @@ func (o outcome) applied() []string {
 func (s *scene) istio(t *testing.T) *unstructured.Unstructured {
 	t.Helper()
 	object := &unstructured.Unstructured{}
-	object.SetGroupVersionKind(istioGVK)
-	require.NoError(t, s.client.Get(t.Context(), istioKey, object))
+	object.SetGroupVersionKind(istioGVK())
+	require.NoError(t, s.client.Get(t.Context(), istioKey(), object))
 	return object
 }
 
@@ -307,7 +311,7 @@ func logDiscard() logr.Logger { return logr.Discard() }
 func (s *scene) everythingOfIstio(t *testing.T) string {
 	t.Helper()
 	var list unstructured.UnstructuredList
-	list.SetGroupVersionKind(istioGVK)
+	list.SetGroupVersionKind(istioGVK())
 	require.NoError(t, s.client.List(t.Context(), &list))
 	specs := []any{}
 	for _, item := range list.Items {

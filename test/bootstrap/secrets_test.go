@@ -9,13 +9,13 @@ import (
 	"encoding/base64"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	corev1 "k8s.io/api/core/v1"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/client-go/discovery"
@@ -106,7 +106,7 @@ func (s *scene) everything(t *testing.T) []string {
 		group, err := schema.ParseGroupVersion(list.GroupVersion)
 		require.NoError(t, err)
 		for _, resource := range list.APIResources {
-			if !listable(resource) {
+			if !slices.Contains(resource.Verbs, "list") {
 				continue
 			}
 			var items unstructured.UnstructuredList
@@ -120,15 +120,6 @@ func (s *scene) everything(t *testing.T) []string {
 		}
 	}
 	return texts
-}
-
-func listable(resource metav1.APIResource) bool {
-	for _, verb := range resource.Verbs {
-		if verb == "list" {
-			return true
-		}
-	}
-	return false
 }
 
 func (s *scene) text(t *testing.T, object *unstructured.Unstructured) (string, bool) {

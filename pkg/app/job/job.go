@@ -42,6 +42,7 @@ type options struct {
 
 // Run executes the command line. Results go to stdout, Helm's chatter to stderr.
 func Run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
+	//nolint:contextcheck // cobra hands the context to the command.
 	return newCommand(args, stdout, stderr, execute).ExecuteContext(ctx)
 }
 
@@ -51,10 +52,9 @@ type operation struct {
 	steps func(steps.Environment) []bootstrap.Step
 }
 
-var (
-	install   = operation{name: "run", steps: steps.New}
-	uninstall = operation{name: "uninstall", steps: steps.Uninstall}
-)
+func install() operation { return operation{name: "run", steps: steps.New} }
+
+func uninstall() operation { return operation{name: "uninstall", steps: steps.Uninstall} }
 
 // executor carries out an operation; tests of the command line put another one in
 // its place.
@@ -74,7 +74,7 @@ be stopped at any point and run again. Exit codes: 0 done, 1 failed, 2 wrong usa
 		SilenceErrors: true,
 		SilenceUsage:  true,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return run(cmd.Context(), install, opts, stdout, stderr)
+			return run(cmd.Context(), install(), opts, stdout, stderr)
 		},
 	}
 	root.SetArgs(args)
@@ -93,8 +93,8 @@ be stopped at any point and run again. Exit codes: 0 done, 1 failed, 2 wrong usa
 		operation
 		short string
 	}{
-		{install, "Install and register (what happens without a subcommand, too)"},
-		{uninstall, "Undo it in reverse; refused while APIRules use the authorizer"},
+		{install(), "Install and register (what happens without a subcommand, too)"},
+		{uninstall(), "Undo it in reverse; refused while APIRules use the authorizer"},
 	} {
 		root.AddCommand(&cobra.Command{Use: op.name, Short: op.short, Args: noArgs, RunE: func(cmd *cobra.Command, _ []string) error {
 			return run(cmd.Context(), op.operation, opts, stdout, stderr)

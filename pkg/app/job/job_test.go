@@ -74,7 +74,7 @@ func TestWhoeverStopsItDoesNotGetZero(t *testing.T) {
 func results() []bootstrap.Result {
 	return []bootstrap.Result{
 		{Step: "preflight", After: bootstrap.Observation{State: bootstrap.Done, Reason: "Complete", Message: "issuer https://id.example.com"}, Duration: 1200 * time.Millisecond},
-		{Step: "namespace", After: bootstrap.Observation{State: bootstrap.Needed, Reason: "Absent", Message: "namespace oauth2-proxy is to be created"}},
+		{Step: "namespace", After: bootstrap.Observation{State: bootstrap.Needed, Reason: "Absent", Message: "oauth2-proxy is to be created"}},
 		{Step: "proxy", After: bootstrap.Observation{State: bootstrap.Unknown, Message: "not yet"}},
 		{Step: "authorizer", After: bootstrap.Observation{State: bootstrap.Blocked, Reason: "Foreign", Message: "rename it"}, Err: &bootstrap.BlockedError{Step: "authorizer"}},
 		{Step: "verify", Applied: true, Err: errors.New("step verify: boom")},
@@ -91,7 +91,7 @@ func TestTextOutputHasALineForEachStep(t *testing.T) {
 	}
 	o.Summary(newSummary("run", results(), errors.New("boom"), time.Unix(0, 0)))
 	want := `✓ preflight    issuer https://id.example.com (1.2s)
-+ namespace    namespace oauth2-proxy is to be created (0.0s)
++ namespace    oauth2-proxy is to be created (0.0s)
 ? proxy        not yet (0.0s)
 ! authorizer   rename it (0.0s)
 ✗ verify       step verify: boom (0.0s)

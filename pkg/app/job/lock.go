@@ -43,7 +43,7 @@ func (r *run) locked(ctx context.Context, work func(context.Context) error) erro
 	}()
 	select {
 	case leading := <-began:
-		err := work(leading)
+		err := work(leading) //nolint:contextcheck // The elector's context stems from ours.
 		if leading.Err() != nil && ctx.Err() == nil {
 			err = errors.Join(errLockLost, err)
 		}

@@ -6,6 +6,7 @@ package steps
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -148,7 +149,7 @@ func (a *authorizer) foreign(view istio.View) string {
 // users names the APIRules that the authorizer would be missing for.
 func (a *authorizer) users(ctx context.Context) ([]string, error) {
 	var list unstructured.UnstructuredList
-	list.SetGroupVersionKind(apiRuleGVK)
+	list.SetGroupVersionKind(apiRuleGVK())
 	if err := a.Client.List(ctx, &list); err != nil {
 		return nil, fmt.Errorf("listing the APIRules that use the authorizer: %w", err)
 	}
@@ -166,10 +167,8 @@ func usesAuthorizer(apiRule map[string]any, name string) bool {
 	for _, rule := range rules {
 		object, _ := rule.(map[string]any)
 		names, _, _ := unstructured.NestedStringSlice(object, "extAuth", "authorizers")
-		for _, used := range names {
-			if used == name {
-				return true
-			}
+		if slices.Contains(names, name) {
+			return true
 		}
 	}
 	return false

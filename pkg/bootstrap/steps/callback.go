@@ -122,8 +122,8 @@ func (e Environment) callbackHost(domain string) string {
 // names returns the two objects without content.
 func (c *callback) names() []*unstructured.Unstructured {
 	return []*unstructured.Unstructured{
-		newObject(authorizationPolicyGVK, c.key(c.Config.Proxy.Release+"-allow-internal")),
-		newObject(apiRuleGVK, c.key(c.Config.Proxy.Release)),
+		newObject(authorizationPolicyGVK(), c.key(c.Config.Proxy.Release+"-allow-internal")),
+		newObject(apiRuleGVK(), c.key(c.Config.Proxy.Release)),
 	}
 }
 
@@ -164,7 +164,7 @@ func (c *callback) objects(ctx context.Context) ([]*unstructured.Unstructured, s
 // not stem from ours.
 func (c *callback) taken(ctx context.Context, host string) (string, error) {
 	own := c.key(c.Config.Proxy.Release)
-	for _, gvk := range []schema.GroupVersionKind{apiRuleGVK, virtualServiceGVK} {
+	for _, gvk := range []schema.GroupVersionKind{apiRuleGVK(), virtualServiceGVK()} {
 		var list unstructured.UnstructuredList
 		list.SetGroupVersionKind(gvk)
 		err := c.Client.List(ctx, &list)

@@ -215,7 +215,7 @@ func aesKey(length int) bool { return length == 16 || length == 24 || length == 
 func fingerprint(secret *corev1.Secret) string {
 	mac := hmac.New(sha256.New, secret.Data[cookieSecretKey])
 	for _, key := range []string{clientIDKey, clientSecretKey, caKey} {
-		fmt.Fprintf(mac, "%s %d\n", key, len(secret.Data[key]))
+		_, _ = fmt.Fprintf(mac, "%s %d\n", key, len(secret.Data[key])) // A hash never fails.
 		mac.Write(secret.Data[key])
 	}
 	return hex.EncodeToString(mac.Sum(nil))

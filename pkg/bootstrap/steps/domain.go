@@ -21,7 +21,7 @@ func (e Environment) domain(ctx context.Context) (string, error) {
 		return e.Config.Domain, nil
 	}
 	namespace, name, _ := strings.Cut(e.Config.Gateway, "/")
-	gateway := newObject(gatewayGVK, client.ObjectKey{Namespace: namespace, Name: name})
+	gateway := newObject(gatewayGVK(), client.ObjectKey{Namespace: namespace, Name: name})
 	if err := e.Client.Get(ctx, client.ObjectKeyFromObject(gateway), gateway); err != nil {
 		return "", fmt.Errorf("reading the Gateway %s for the domain: %w", e.Config.Gateway, err)
 	}

@@ -131,7 +131,7 @@ func (n *namespace) foreign(ctx context.Context) ([]string, error) {
 		}
 		for _, item := range list.Items {
 			leaving := item.DeletionTimestamp != nil || item.Labels["app.kubernetes.io/instance"] == n.Config.Proxy.Release
-			if !leaving && !ours(&item) && !(kind == "ConfigMap" && rootCertificates[item.Name]) {
+			if !leaving && !ours(&item) && (kind != "ConfigMap" || !rootCertificates[item.Name]) {
 				names = append(names, kind+" "+item.Name)
 			}
 		}

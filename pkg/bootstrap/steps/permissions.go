@@ -63,15 +63,15 @@ func Permissions(cfg config.BootstrapConfig) []Permission {
 	needs = append(needs, helmPermissions(ns)...)
 	if cfg.Domain == config.Auto {
 		namespace, name, _ := strings.Cut(cfg.Gateway, "/")
-		needs = append(needs, Permission{Namespace: namespace, Group: gatewayGVK.Group, Resource: "gateways", Name: name, Verb: "get"})
+		needs = append(needs, Permission{Namespace: namespace, Group: gatewayGVK().Group, Resource: "gateways", Name: name, Verb: "get"})
 	}
 	if cfg.SelfCheck.Enabled {
-		needs = append(needs, Permission{Namespace: cfg.SelfCheck.Namespace, Group: apiRuleGVK.Group, Resource: "apirules", Verb: "create"})
+		needs = append(needs, Permission{Namespace: cfg.SelfCheck.Namespace, Group: apiRuleGVK().Group, Resource: "apirules", Verb: "create"})
 	}
 	if cfg.Flow == config.FlowAuthorizationCode {
 		needs = append(needs,
-			Permission{Group: apiRuleGVK.Group, Resource: "apirules", Verb: "list"},
-			Permission{Group: virtualServiceGVK.Group, Resource: "virtualservices", Verb: "list"})
+			Permission{Group: apiRuleGVK().Group, Resource: "apirules", Verb: "list"},
+			Permission{Group: virtualServiceGVK().Group, Resource: "virtualservices", Verb: "list"})
 		needs = append(needs, callbackPermissions(ns, "get", "create", "update")...)
 	}
 	return needs
@@ -85,7 +85,7 @@ func UninstallPermissions(cfg config.BootstrapConfig) []Permission {
 		{Resource: "namespaces", Name: ns, Verb: "delete"},
 		{Namespace: istio.Namespace, Group: istio.Group, Resource: istio.Resource, Verb: "list"},
 		{Namespace: istio.Namespace, Group: istio.Group, Resource: istio.Resource, Verb: "patch"},
-		{Group: apiRuleGVK.Group, Resource: "apirules", Verb: "list"},
+		{Group: apiRuleGVK().Group, Resource: "apirules", Verb: "list"},
 	}
 	for _, resource := range []string{"configmaps", "services", "persistentvolumeclaims", "pods"} {
 		needs = append(needs, Permission{Namespace: ns, Resource: resource, Verb: "list"})
@@ -101,8 +101,11 @@ func helmPermissions(namespace string) []Permission {
 		needs = append(needs, Permission{Namespace: namespace, Resource: "secrets", Verb: verb})
 	}
 	for _, kind := range []Permission{
-		{Resource: "configmaps"}, {Resource: "services"}, {Resource: "serviceaccounts"},
-		{Group: "apps", Resource: "deployments"}, {Group: "policy", Resource: "poddisruptionbudgets"},
+		{Resource: "configmaps"},
+		{Resource: "services"},
+		{Resource: "serviceaccounts"},
+		{Group: "apps", Resource: "deployments"},
+		{Group: "policy", Resource: "poddisruptionbudgets"},
 	} {
 		for _, verb := range []string{"get", "create", "patch", "delete"} {
 			kind.Namespace, kind.Verb = namespace, verb
@@ -116,8 +119,8 @@ func callbackPermissions(namespace string, verbs ...string) []Permission {
 	var needs []Permission
 	for _, verb := range verbs {
 		needs = append(needs,
-			Permission{Namespace: namespace, Group: apiRuleGVK.Group, Resource: "apirules", Verb: verb},
-			Permission{Namespace: namespace, Group: authorizationPolicyGVK.Group, Resource: "authorizationpolicies", Verb: verb})
+			Permission{Namespace: namespace, Group: apiRuleGVK().Group, Resource: "apirules", Verb: verb},
+			Permission{Namespace: namespace, Group: authorizationPolicyGVK().Group, Resource: "authorizationpolicies", Verb: verb})
 	}
 	return needs
 }

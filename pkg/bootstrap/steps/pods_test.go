@@ -68,13 +68,16 @@ func TestTheDomainIsTheGatewaysOnlyHost(t *testing.T) {
 		"one host on two servers":         {[][]any{{"*.example.com"}, {"*.example.com"}}, "example.com", ""},
 		"with a namespace":                {[][]any{{"kyma-system/*.example.com"}}, "example.com", ""},
 		"beside hosts without a wildcard": {[][]any{{"a.example.org", "*.example.com"}}, "example.com", ""},
-		"two hosts": {[][]any{{"*.example.com"}, {"*.example.org"}}, "",
-			"the Gateway kyma-system/kyma-gateway has 2 different hosts *.<domain> (*.example.com, *.example.org), so domain: auto cannot choose; set domain in the configuration"},
+		"two hosts": {
+			[][]any{{"*.example.com"}, {"*.example.org"}},
+			"",
+			"the Gateway kyma-system/kyma-gateway has 2 different hosts *.<domain> (*.example.com, *.example.org), so domain: auto cannot choose; set domain in the configuration",
+		},
 		"no host": {nil, "", "the Gateway kyma-system/kyma-gateway has 0 different hosts *.<domain>, so domain: auto cannot choose; set domain in the configuration"},
 	}
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {
-			gateway := newObject(gatewayGVK, client.ObjectKey{Namespace: "kyma-system", Name: "kyma-gateway"})
+			gateway := newObject(gatewayGVK(), client.ObjectKey{Namespace: "kyma-system", Name: "kyma-gateway"})
 			servers := []any{}
 			for _, hosts := range tc.hosts {
 				servers = append(servers, map[string]any{"hosts": hosts})

@@ -54,13 +54,13 @@ func (*preflight) Apply(context.Context) error { return nil }
 
 // apis checks that the API server knows the kinds.
 func (p *preflight) apis(context.Context) ([]string, string, error) {
-	wanted := map[schema.GroupVersionKind]string{istioGVK: "Kyma's Istio module", apiRuleGVK: "Kyma's API Gateway module"}
-	order := []schema.GroupVersionKind{istioGVK, apiRuleGVK}
+	wanted := map[schema.GroupVersionKind]string{istioGVK(): "Kyma's Istio module", apiRuleGVK(): "Kyma's API Gateway module"}
+	order := []schema.GroupVersionKind{istioGVK(), apiRuleGVK()}
 	if p.Config.Domain == config.Auto {
-		wanted[gatewayGVK], order = "Istio", append(order, gatewayGVK)
+		wanted[gatewayGVK()], order = "Istio", append(order, gatewayGVK())
 	}
 	if p.Config.Flow == config.FlowAuthorizationCode {
-		wanted[authorizationPolicyGVK], order = "Istio", append(order, authorizationPolicyGVK)
+		wanted[authorizationPolicyGVK()], order = "Istio", append(order, authorizationPolicyGVK())
 	}
 	var gaps []string
 	for _, gvk := range order {

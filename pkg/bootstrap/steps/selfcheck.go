@@ -88,7 +88,7 @@ func (s *selfCheck) refuses(ctx context.Context, domain string) (string, error) 
 }
 
 func (s *selfCheck) apiRule(domain string, extAuth map[string]any) *unstructured.Unstructured {
-	object := newObject(apiRuleGVK, client.ObjectKey{Namespace: s.Config.SelfCheck.Namespace, Name: "extauth-guard-self-check"})
+	object := newObject(apiRuleGVK(), client.ObjectKey{Namespace: s.Config.SelfCheck.Namespace, Name: "extauth-guard-self-check"})
 	rule := map[string]any{"path": "/*", "methods": []any{"GET"}}
 	if extAuth != nil {
 		rule["extAuth"] = extAuth

@@ -47,7 +47,7 @@ func (a admission) create(_ context.Context, _ client.WithWatch, object client.O
 		_ = unstructured.SetNestedSlice(rule.Object, rules, "spec", "rules")
 	}
 	invalid := func(path *field.Path, value any, detail string) error {
-		return apierrors.NewInvalid(schema.GroupKind{Group: apiRuleGVK.Group, Kind: apiRuleGVK.Kind}, rule.GetName(), field.ErrorList{field.Invalid(path, value, detail)})
+		return apierrors.NewInvalid(schema.GroupKind{Group: apiRuleGVK().Group, Kind: apiRuleGVK().Kind}, rule.GetName(), field.ErrorList{field.Invalid(path, value, detail)})
 	}
 	path := field.NewPath("spec", "rules").Index(0)
 	if first["extAuth"] == nil {

@@ -41,15 +41,28 @@ const managedBy = "app.kubernetes.io/managed-by"
 const proxyPort = 80
 
 // The kinds that are read and written unstructured.
-var (
-	istioGVK   = schema.GroupVersionKind{Group: istio.Group, Version: istio.Version, Kind: istio.Kind}
-	apiRuleGVK = schema.GroupVersionKind{Group: "gateway.kyma-project.io", Version: "v2", Kind: "APIRule"}
-	gatewayGVK = schema.GroupVersionKind{Group: "networking.istio.io", Version: "v1beta1", Kind: "Gateway"}
-	// The version that Kyma's API Gateway writes (Kyma api-gateway 3.10,
-	// creator.go).
-	authorizationPolicyGVK = schema.GroupVersionKind{Group: "security.istio.io", Version: "v1beta1", Kind: "AuthorizationPolicy"}
-	virtualServiceGVK      = schema.GroupVersionKind{Group: "networking.istio.io", Version: "v1beta1", Kind: "VirtualService"}
-)
+
+func istioGVK() schema.GroupVersionKind {
+	return schema.GroupVersionKind{Group: istio.Group, Version: istio.Version, Kind: istio.Kind}
+}
+
+func apiRuleGVK() schema.GroupVersionKind {
+	return schema.GroupVersionKind{Group: "gateway.kyma-project.io", Version: "v2", Kind: "APIRule"}
+}
+
+func gatewayGVK() schema.GroupVersionKind {
+	return schema.GroupVersionKind{Group: "networking.istio.io", Version: "v1beta1", Kind: "Gateway"}
+}
+
+// authorizationPolicyGVK has the version that Kyma's API Gateway writes (Kyma
+// api-gateway 3.10, creator.go).
+func authorizationPolicyGVK() schema.GroupVersionKind {
+	return schema.GroupVersionKind{Group: "security.istio.io", Version: "v1beta1", Kind: "AuthorizationPolicy"}
+}
+
+func virtualServiceGVK() schema.GroupVersionKind {
+	return schema.GroupVersionKind{Group: "networking.istio.io", Version: "v1beta1", Kind: "VirtualService"}
+}
 
 // Environment is everything that the steps act on and act by.
 type Environment struct {
@@ -114,7 +127,7 @@ func (e Environment) key(name string) client.ObjectKey {
 // how many others there are in its namespace.
 func (e Environment) activeIstio(ctx context.Context) (*unstructured.Unstructured, istio.View, int, error) {
 	var list unstructured.UnstructuredList
-	list.SetGroupVersionKind(istioGVK)
+	list.SetGroupVersionKind(istioGVK())
 	if err := e.Client.List(ctx, &list, client.InNamespace(istio.Namespace)); err != nil {
 		return nil, istio.View{}, 0, fmt.Errorf("listing the Istio CRs: %w", err)
 	}

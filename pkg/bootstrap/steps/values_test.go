@@ -89,7 +89,8 @@ func TestCookieSecretFits(t *testing.T) {
 	} {
 		assert.Equal(t, want, cookieSecretFits(value), value)
 	}
-	assert.NotEqual(t, newCookieSecret(), newCookieSecret())
+	first, second := newCookieSecret(), newCookieSecret()
+	assert.NotEqual(t, first, second)
 }
 
 func TestPlaceholders(t *testing.T) {

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"strconv"
 	"strings"
 	"time"
 
@@ -159,7 +160,7 @@ func (v *verify) wanted(q question) string {
 	if v.Config.Flow == config.FlowAuthorizationCode {
 		return "a denial"
 	}
-	return fmt.Sprintf("%d", q.status())
+	return strconv.Itoa(q.status())
 }
 
 // cause guesses.
