@@ -164,10 +164,10 @@ func DefaultBootstrap() BootstrapConfig {
 	return BootstrapConfig{
 		TypeMeta:    metav1.TypeMeta{APIVersion: APIVersion, Kind: BootstrapKind},
 		Flow:        FlowClientCredentials,
-		Credentials: Credentials{ClientIDKey: "client-id", ClientSecretKey: "client-secret"}, //nolint:gosec // Names of keys.
+		Credentials: Credentials{ClientIDKey: "client-id", ClientSecretKey: "client-secret"},
 		Gateway:     "kyma-system/kyma-gateway",
 		Domain:      Auto,
-		Proxy: Proxy{
+		Proxy: Proxy{ //nolint:gosec // The name of a Secret.
 			Namespace:  "oauth2-proxy",
 			Release:    "oauth2-proxy",
 			SecretName: "oauth2-proxy-credentials",

@@ -12,6 +12,7 @@ import (
 	"os"
 	"os/exec"
 	"strconv"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -25,10 +26,30 @@ import (
 // killsEnv says how often the job is killed at random; 50 takes some minutes.
 const killsEnv = "EXTAUTH_KILLS"
 
+// buffer may be read while the process still writes.
+type buffer struct {
+	mu   sync.Mutex
+	text bytes.Buffer
+}
+
+// Write appends.
+func (b *buffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.text.Write(p)
+}
+
+// String returns what was written so far.
+func (b *buffer) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.text.String()
+}
+
 // process is the job's binary at work.
 type process struct {
 	*exec.Cmd
-	stderr bytes.Buffer
+	stderr buffer
 	events *bufio.Scanner
 }
 
