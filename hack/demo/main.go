@@ -51,6 +51,9 @@ func demo(ctx context.Context, stay bool) (err error) {
 			return err
 		}
 	}
+	if err := stage.bootstrap(ctx); err != nil {
+		return err
+	}
 	fmt.Println("\nEverything happened as it should.")
 	return nil
 }

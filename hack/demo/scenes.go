@@ -54,6 +54,10 @@ const kymaSystem = `apiVersion: v1
 kind: Namespace
 metadata: {name: kyma-system}
 ---
+apiVersion: v1
+kind: Namespace
+metadata: {name: istio-system}
+---
 apiVersion: operator.kyma-project.io/v1alpha2
 kind: Istio
 metadata: {name: default, namespace: kyma-system}

@@ -54,8 +54,9 @@ func open(ctx context.Context) (_ *stage, err error) {
 		return nil, fmt.Errorf("building the webhook binary: %w", err)
 	}
 	fmt.Println("Starting etcd and kube-apiserver …")
+	crds := filepath.Join(root, "test", "testdata", "crds")
 	s.plane, err = controlplane.Start(ctx, controlplane.Options{
-		CRDs:     []string{filepath.Join(root, "test", "testdata", "crds")},
+		CRDs:     []string{crds, filepath.Join(crds, "optional")},
 		Progress: os.Stderr,
 	})
 	if err != nil {

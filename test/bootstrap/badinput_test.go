@@ -21,6 +21,7 @@ import (
 	"github.com/extauth-guard/extauth-guard/pkg/app/exit"
 	"github.com/extauth-guard/extauth-guard/pkg/helm"
 	"github.com/extauth-guard/extauth-guard/test/oidcprovider"
+	"github.com/extauth-guard/extauth-guard/test/standin"
 	"github.com/extauth-guard/extauth-guard/test/testcharts"
 )
 
@@ -121,7 +122,7 @@ func TestBadInput(t *testing.T) {
 		"an Istio CR that stopped because of a duplicate": {
 			func(t *testing.T, s *scene) {
 				newIstioCR(t, s.client, "authorizers: [{name: corp, port: 1}, {name: corp, port: 2}]")
-				require.Eventually(t, func() bool { return reconcileKyma(t.Context(), s.client) == nil }, eventually, tick)
+				require.Eventually(t, func() bool { return standin.ReconcileIstio(t.Context(), s.client) == nil }, eventually, tick)
 			},
 			"preflight",
 			[]string{`spec.config.authorizers[1] of the Istio CR kyma-system/default repeats the authorizer name "corp"`, "Warning", "Authorizer name needs to be unique: corp is duplicated", "remove one of the two"},
@@ -163,7 +164,7 @@ func TestBadInput(t *testing.T) {
 		},
 		"Pods that crash": {
 			func(t *testing.T, s *scene) {
-				s.kubelet.crashing()
+				s.kubelet.Crash()
 				s.set(t, "timeouts.step", "3s")
 			},
 			"proxy",

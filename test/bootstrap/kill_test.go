@@ -21,6 +21,8 @@ import (
 	"github.com/stretchr/testify/require"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/client-go/util/retry"
+
+	"github.com/extauth-guard/extauth-guard/test/standin"
 )
 
 // killsEnv says how often the job is killed at random; 50 takes some minutes.
@@ -235,8 +237,8 @@ func TestOthersWhoEditTheListAtTheSameTimeLoseNothing(t *testing.T) {
 
 func (s *scene) add(ctx context.Context, name string) error {
 	object := &unstructured.Unstructured{}
-	object.SetGroupVersionKind(istioGVK())
-	if err := s.client.Get(ctx, istioKey(), object); err != nil {
+	object.SetGroupVersionKind(standin.IstioGVK())
+	if err := s.client.Get(ctx, standin.IstioKey(), object); err != nil {
 		return err
 	}
 	list, _, _ := unstructured.NestedSlice(object.Object, "spec", "config", "authorizers")
@@ -249,7 +251,7 @@ func (s *scene) add(ctx context.Context, name string) error {
 
 func TestAskedToStopItEndsSoonAndSaysSo(t *testing.T) {
 	s := newScene(t)
-	s.kubelet.crashing()
+	s.kubelet.Crash()
 	p := s.start(t)
 	require.True(t, p.until("started", "proxy"))
 	require.NoError(t, p.Process.Signal(syscall.SIGTERM))

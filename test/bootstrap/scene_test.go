@@ -29,6 +29,7 @@ import (
 	"github.com/extauth-guard/extauth-guard/test/checkout"
 	"github.com/extauth-guard/extauth-guard/test/controlplane"
 	"github.com/extauth-guard/extauth-guard/test/oidcprovider"
+	"github.com/extauth-guard/extauth-guard/test/standin"
 	"github.com/extauth-guard/extauth-guard/test/testcharts"
 )
 
@@ -93,7 +94,7 @@ func run(m *testing.M) int {
 type scene struct {
 	client     client.Client
 	provider   *oidcprovider.Provider
-	kubelet    *standInKubelet
+	kubelet    *standin.Kubelet
 	kubeconfig string
 	// namespace is the proxy's. Each scene has its own, as nothing ends the
 	// deletion of one.
@@ -180,7 +181,7 @@ func (s *scene) args(t *testing.T, more ...string) []string {
 	require.NoError(t, os.WriteFile(termination, nil, 0o600))
 	return append([]string{
 		"--config", file, "--kubeconfig", s.kubeconfig, "--namespace", jobNamespace, "--output", "json",
-		"--termination-log", termination, "--proxy-address", s.kubelet.address,
+		"--termination-log", termination, "--proxy-address", s.kubelet.Address(),
 	}, more...)
 }
 
@@ -240,8 +241,8 @@ func (o outcome) applied() []string {
 func (s *scene) istio(t *testing.T) *unstructured.Unstructured {
 	t.Helper()
 	object := &unstructured.Unstructured{}
-	object.SetGroupVersionKind(istioGVK())
-	require.NoError(t, s.client.Get(t.Context(), istioKey(), object))
+	object.SetGroupVersionKind(standin.IstioGVK())
+	require.NoError(t, s.client.Get(t.Context(), standin.IstioKey(), object))
 	return object
 }
 
@@ -311,7 +312,7 @@ func logDiscard() logr.Logger { return logr.Discard() }
 func (s *scene) everythingOfIstio(t *testing.T) string {
 	t.Helper()
 	var list unstructured.UnstructuredList
-	list.SetGroupVersionKind(istioGVK())
+	list.SetGroupVersionKind(standin.IstioGVK())
 	require.NoError(t, s.client.List(t.Context(), &list))
 	specs := []any{}
 	for _, item := range list.Items {

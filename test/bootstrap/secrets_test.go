@@ -64,7 +64,7 @@ func TestSecretsAreNowhereButInTheSecrets(t *testing.T) {
 	keep(echoed)
 	s.provider.SetFlaws(oidcprovider.Flaws{})
 	s.setSecret(t, map[string]string{"client-id": clientID, "client-secret": clientSecret})
-	s.kubelet.crashing()
+	s.kubelet.Crash()
 	s.set(t, "timeouts.step", "2s")
 	s.set(t, "proxy.extraValues", map[string]any{"podLabels": map[string]any{"a": "b"}})
 	crashed := s.run(t)
