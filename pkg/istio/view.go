@@ -107,8 +107,10 @@ func Parse(object map[string]any) View {
 }
 
 // Active returns the CR that the module reconciles: the oldest in kyma-system,
-// of equally old ones the later in the list (Kyma istio,
-// istio_controller.go). There is none if no CR is in that namespace.
+// of equally old ones the last by name, because the module takes the later in the
+// API server's list, which is in the order of names (Kyma istio,
+// istio_controller.go). The order of views does not matter. There is none if no
+// CR is in that namespace.
 func Active(views []View) (View, bool) {
 	var active View
 	found := false
@@ -116,11 +118,18 @@ func Active(views []View) (View, bool) {
 		if view.Namespace != Namespace {
 			continue
 		}
-		if !found || view.Created <= active.Created {
+		if !found || supersedes(view, active) {
 			active, found = view, true
 		}
 	}
 	return active, found
+}
+
+func supersedes(view, active View) bool {
+	if view.Created != active.Created {
+		return view.Created < active.Created
+	}
+	return view.Name >= active.Name
 }
 
 func authorizers(object map[string]any) []any {
