@@ -75,7 +75,7 @@ func (e Edit) operations() []Operation {
 }
 
 func annotationOperations(view View, provenance *string) []Operation {
-	const annotations = "/metadata/annotations"
+	const metadata, annotations = "/metadata", "/metadata/annotations"
 	if provenance == nil {
 		return nil
 	}
@@ -86,8 +86,13 @@ func annotationOperations(view View, provenance *string) []Operation {
 		return []Operation{{Op: "remove", Path: path}}
 	case *provenance == "":
 		return nil
+	}
+	first := map[string]string{annotation.Injected: *provenance}
+	switch {
+	case !view.HasMetadata:
+		return []Operation{{Op: "add", Path: metadata, Value: map[string]any{"annotations": first}}}
 	case !view.HasAnnotations:
-		return []Operation{{Op: "add", Path: annotations, Value: map[string]string{annotation.Injected: *provenance}}}
+		return []Operation{{Op: "add", Path: annotations, Value: first}}
 	}
 	return []Operation{{Op: "add", Path: path, Value: *provenance}}
 }

@@ -40,6 +40,9 @@ type View struct {
 	UID       types.UID
 	// Annotations holds the annotations under our prefix only; nil if none.
 	Annotations map[string]string
+	// HasMetadata is true if the object has metadata; every object does that an
+	// API server has seen, but not every manifest.
+	HasMetadata bool
 	// HasAnnotations is true if the object has annotations of anybody.
 	HasAnnotations bool
 	// OriginalVersion is the version the object was first written in, as Kyma
@@ -160,6 +163,8 @@ func Parse(object map[string]any, namespace string) View {
 		UID:        types.UID(stringOr(metadata, "uid", "")),
 		Deleting:   metadata["deletionTimestamp"] != nil,
 		Controller: controller(metadata),
+
+		HasMetadata: metadata != nil,
 	}
 	view.readAnnotations(metadata)
 	spec, _ := object["spec"].(map[string]any)
