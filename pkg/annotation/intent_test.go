@@ -34,58 +34,71 @@ func TestParseReads(t *testing.T) {
 	}{
 		"nothing asks for nothing": {annotation.APIRule, nil, annotation.Intent{}},
 		"other people's annotations are not looked at": {
-			annotation.APIRule, map[string]string{"inject": "maybe", "example.com/inject": "maybe", "extauth-guard.io": "x", "EXTAUTH-GUARD.IO/inject": "maybe"},
+			annotation.APIRule,
+			map[string]string{"inject": "maybe", "example.com/inject": "maybe", "extauth-guard.io": "x", "EXTAUTH-GUARD.IO/inject": "maybe"},
 			annotation.Intent{},
 		},
 		"inject true asks": {
-			annotation.APIRule, map[string]string{annotation.Inject: "true"},
+			annotation.APIRule,
+			map[string]string{annotation.Inject: "true"},
 			annotation.Intent{Inject: yes()},
 		},
 		"inject false forbids": {
-			annotation.Namespace, map[string]string{annotation.Inject: "false"},
+			annotation.Namespace,
+			map[string]string{annotation.Inject: "false"},
 			annotation.Intent{Inject: no()},
 		},
 		"names without inject ask": {
-			annotation.Service, map[string]string{annotation.Authorizers: "corp"},
+			annotation.Service,
+			map[string]string{annotation.Authorizers: "corp"},
 			annotation.Intent{Inject: yes(), Authorizers: []string{"corp"}},
 		},
 		"names do not ask against inject false": {
-			annotation.Service, map[string]string{annotation.Authorizers: "corp", annotation.Inject: "false"},
+			annotation.Service,
+			map[string]string{annotation.Authorizers: "corp", annotation.Inject: "false"},
 			annotation.Intent{Inject: no(), Authorizers: []string{"corp"}},
 		},
 		"names keep their order and lose the blanks around them": {
-			annotation.APIRule, map[string]string{annotation.Authorizers: " b ,a,\tc\n"},
+			annotation.APIRule,
+			map[string]string{annotation.Authorizers: " b ,a,\tc\n"},
 			annotation.Intent{Inject: yes(), Authorizers: []string{"b", "a", "c"}},
 		},
 		"a name may be as long as a DNS label": {
-			annotation.APIRule, map[string]string{annotation.Authorizers: strings.Repeat("a", 63)},
+			annotation.APIRule,
+			map[string]string{annotation.Authorizers: strings.Repeat("a", 63)},
 			annotation.Intent{Inject: yes(), Authorizers: []string{strings.Repeat("a", 63)}},
 		},
 		"replace alone asks for nothing": {
-			annotation.APIRule, map[string]string{annotation.Replace: "noAuth"},
+			annotation.APIRule,
+			map[string]string{annotation.Replace: "noAuth"},
 			annotation.Intent{Replace: &annotation.Strategies{NoAuth: true}},
 		},
 		"replace takes jwt": {
-			annotation.APIRule, map[string]string{annotation.Replace: "jwt"},
+			annotation.APIRule,
+			map[string]string{annotation.Replace: "jwt"},
 			annotation.Intent{Replace: &annotation.Strategies{JWT: true}},
 		},
 		"replace takes both in any order, with blanks": {
-			annotation.APIRule, map[string]string{annotation.Replace: "jwt , noAuth"},
+			annotation.APIRule,
+			map[string]string{annotation.Replace: "jwt , noAuth"},
 			annotation.Intent{Replace: &annotation.Strategies{NoAuth: true, JWT: true}},
 		},
 		"what we wrote on an APIRule is known and not read": {
-			annotation.APIRule, map[string]string{annotation.Injected: "not even JSON"},
+			annotation.APIRule,
+			map[string]string{annotation.Injected: "not even JSON"},
 			annotation.Intent{},
 		},
 		"keys of exposing are known on a Service": {
-			annotation.Service, map[string]string{
+			annotation.Service,
+			map[string]string{
 				annotation.Expose: "shop", annotation.ExposePort: "80", annotation.ExposePath: "/*",
 				annotation.ExposeMethods: "GET", annotation.ExposeGateway: "a/b", annotation.ExposeStatus: "done",
 			},
 			annotation.Intent{},
 		},
 		"the key of an operator is known on the Istio CR": {
-			annotation.Istio, map[string]string{annotation.AllowRemoval: "corp"},
+			annotation.Istio,
+			map[string]string{annotation.AllowRemoval: "corp"},
 			annotation.Intent{},
 		},
 	}
@@ -186,7 +199,8 @@ func TestParseRefuses(t *testing.T) {
 			},
 		},
 		"one fault spoils what is right beside it": {
-			annotation.APIRule, map[string]string{annotation.Inject: "true", annotation.Authorizers: "corp", annotation.Replace: "all"},
+			annotation.APIRule,
+			map[string]string{annotation.Inject: "true", annotation.Authorizers: "corp", annotation.Replace: "all"},
 			[]string{replace + `"all": ` + badStrategies},
 		},
 	}
