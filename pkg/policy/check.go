@@ -32,7 +32,7 @@ func Check(view apirule.View, facts Facts, settings Settings) []Finding {
 
 func check(view apirule.View, facts Facts, settings Settings) []Finding {
 	all := newLevels(view, facts)
-	found := all.faults(view)
+	found := all.faults(view, facts.Registry)
 	for _, rule := range view.Rules {
 		want, readable := all.intentOf(rule, settings)
 		one := subject{rule: rule, want: want, readable: readable, view: view, facts: facts, settings: settings}

@@ -87,7 +87,7 @@ func Inject(view apirule.View, facts Facts, settings Settings) Injection {
 	all := newLevels(view, facts)
 	injection := Injection{
 		Outcomes: make([]Outcome, 0, len(view.Rules)),
-		Findings: all.faults(view),
+		Findings: all.faults(view, facts.Registry),
 	}
 	var records []annotation.Provenance
 	for _, rule := range view.Rules {

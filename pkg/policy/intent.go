@@ -5,6 +5,7 @@ package policy
 
 import (
 	"fmt"
+	"slices"
 
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/validation/field"
@@ -76,17 +77,31 @@ func parseLevel(from string, kind annotation.Kind, annotations map[string]string
 }
 
 // faults returns the findings of all levels, nearest object first, Services in
-// the order of the rules.
-func (l levels) faults(view apirule.View) []Finding {
-	found := append([]Finding(nil), l.apirule.faults...)
+// the order of the rules. Nothing is denied on a rule in front of an authorizer,
+// so a fault that concerns only such rules is a warning.
+func (l levels) faults(view apirule.View, registry Registry) []Finding {
+	onlyFronts := len(view.Rules) > 0
 	seen := map[types.NamespacedName]bool{}
+	var ofServices []Finding
 	for _, rule := range view.Rules {
+		fronts := registry.Fronts(rule.Service) != ""
+		onlyFronts = onlyFronts && fronts
 		if !seen[rule.Service] {
 			seen[rule.Service] = true
-			found = append(found, l.services[rule.Service].faults...)
+			ofServices = append(ofServices, demotedIf(fronts, l.services[rule.Service].faults)...)
 		}
 	}
-	return append(found, l.namespace.faults...)
+	found := append(demotedIf(onlyFronts, l.apirule.faults), ofServices...)
+	return append(found, demotedIf(onlyFronts, l.namespace.faults)...)
+}
+
+// demotedIf returns a copy of findings, as warnings if warn is true.
+func demotedIf(warn bool, findings []Finding) []Finding {
+	findings = slices.Clone(findings)
+	if warn {
+		return demoteAll(findings)
+	}
+	return findings
 }
 
 // intentOf resolves the intent for one rule. A level that does not parse makes
