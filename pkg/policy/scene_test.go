@@ -51,6 +51,11 @@ func parse(t *testing.T, text string) apirule.View {
 	return apirule.Parse(decode(t, toJSON(t, text)), "shop")
 }
 
+// nsName is a name in a namespace.
+func nsName(namespace, name string) types.NamespacedName {
+	return types.NamespacedName{Namespace: namespace, Name: name}
+}
+
 // service names a Service in the namespace shop.
 func service(name string) types.NamespacedName {
 	return types.NamespacedName{Namespace: "shop", Name: name}
