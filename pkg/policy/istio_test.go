@@ -4,6 +4,7 @@
 package policy_test
 
 import (
+	"slices"
 	"strings"
 	"testing"
 
@@ -27,10 +28,8 @@ func cr(authorizers ...istio.Authorizer) *istio.View {
 // used makes facts in which shop/cart uses these authorizers.
 func used(names ...string) policy.IstioFacts {
 	return policy.IstioFacts{Users: func(authorizer string) []string {
-		for _, name := range names {
-			if name == authorizer {
-				return []string{"shop/cart"}
-			}
+		if slices.Contains(names, authorizer) {
+			return []string{"shop/cart"}
 		}
 		return nil
 	}}

@@ -5,6 +5,7 @@ package policy_test
 
 import (
 	"fmt"
+	"maps"
 	"reflect"
 	"runtime"
 	"runtime/debug"
@@ -411,15 +412,11 @@ func path(i int) string { return "/" + strconv.Itoa(i) }
 // object is the APIRule of the world.
 func (w world) object() map[string]any {
 	metadata := map[string]any{"name": "a", "namespace": "shop"}
-	for key, value := range w.state.metadata {
-		metadata[key] = value
-	}
+	maps.Copy(metadata, w.state.metadata)
 	if len(w.apirule.annotations) > 0 {
 		annotations := map[string]any{}
 		if others, ok := metadata["annotations"].(map[string]any); ok {
-			for key, value := range others {
-				annotations[key] = value
-			}
+			maps.Copy(annotations, others)
 		}
 		for key, value := range w.apirule.annotations {
 			annotations[key] = value
@@ -429,9 +426,7 @@ func (w world) object() map[string]any {
 	var rules []any
 	for i, r := range w.routes {
 		rule := map[string]any{"path": path(i), "methods": []any{"GET"}}
-		for key, value := range r.shape.rule {
-			rule[key] = value
-		}
+		maps.Copy(rule, r.shape.rule)
 		if r.own {
 			rule["service"] = map[string]any{"name": r.service}
 		}
