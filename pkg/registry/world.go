@@ -302,7 +302,7 @@ func (w *World) addBackends(facts *policy.Facts, rule apirule.Rule) {
 		backend := policy.Backend{
 			Service: service,
 			Exists:  exists,
-			HasPort: slices.Contains(found.Ports, int32(authorizer.Port)), //nolint:gosec // a port that does not fit is none of the Service
+			HasPort: slices.ContainsFunc(found.Ports, func(port int32) bool { return int64(port) == authorizer.Port }),
 		}
 		for _, ready := range w.endpoints[service] {
 			backend.Ready = backend.Ready || ready
