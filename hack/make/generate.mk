@@ -4,7 +4,7 @@
 # A new generated thing is a target of its own, named generate-<what>, added to
 # GENERATE below. It must write the same bytes whenever it runs: make verify
 # fails when it changes a tracked file.
-GENERATE :=
+GENERATE := generate-metrics
 
 # Deep copies and the CRD of our own kind.
 ifneq ($(wildcard pkg/apis),)
@@ -15,6 +15,11 @@ endif
 generate-apis:
 	$(CONTROLLER_GEN) object:headerFile=hack/boilerplate.go.txt crd:allowDangerousTypes=false \
 		paths=./pkg/apis/... output:crd:artifacts:config=config/crd
+
+# The reference of the metrics, from their definitions.
+.PHONY: generate-metrics
+generate-metrics:
+	go run ./hack/metricsdoc > docs/reference/metrics.md
 
 ##@ Development
 

@@ -23,6 +23,7 @@ import (
 	"github.com/extauth-guard/extauth-guard/pkg/config"
 	"github.com/extauth-guard/extauth-guard/pkg/metrics"
 	"github.com/extauth-guard/extauth-guard/pkg/policy"
+	"github.com/extauth-guard/extauth-guard/pkg/registry"
 	"github.com/extauth-guard/extauth-guard/pkg/registry/cluster"
 	"github.com/extauth-guard/extauth-guard/pkg/webhook"
 )
@@ -67,6 +68,9 @@ func NewManager(rest *rest.Config, settings config.WebhookConfig, log logr.Logge
 	}
 	measured, err := metrics.NewAdmission(ctrlmetrics.Registry)
 	if err != nil {
+		return nil, fmt.Errorf("registering the metrics: %w", err)
+	}
+	if err := metrics.RegisterWorld(ctrlmetrics.Registry, func() metrics.World { return worldInNumbers(source.World()) }); err != nil {
 		return nil, fmt.Errorf("registering the metrics: %w", err)
 	}
 	decider := webhook.Decider{Source: source, Settings: policySettings(settings.Policy), Metrics: measured, Now: time.Now}
@@ -117,6 +121,15 @@ func register(server ctrlwebhook.Server, decider webhook.Decider) {
 	} {
 		server.Register(path, &admission.Webhook{Handler: handler})
 	}
+}
+
+func worldInNumbers(world *registry.World) metrics.World {
+	authorizers := world.Registry()
+	numbers := metrics.World{RegistryKnown: authorizers.Known, Authorizers: len(authorizers.Names()), Objects: map[string]int{}}
+	for kind, count := range world.Sizes() {
+		numbers.Objects[string(kind)] = count
+	}
+	return numbers
 }
 
 func policySettings(choices config.WebhookPolicy) policy.Settings {
