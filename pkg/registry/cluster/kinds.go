@@ -133,7 +133,7 @@ func namespaceFeed(client metadata.Interface, world *registry.World) (*feed, err
 		},
 		watch: namespaces.Watch,
 	}
-	return newFeed("Namespace", from, &metav1.PartialObjectMetadata{}, namespaceValue,
+	return newFeed("Namespace", from, &metav1.PartialObjectMetadata{}, namespaceValue[*metav1.PartialObjectMetadata],
 		func(name types.NamespacedName, namespace policy.Namespace) { world.SetNamespace(name.Name, namespace) },
 		func(name types.NamespacedName, _ policy.Namespace) { world.DeleteNamespace(name.Name) })
 }
@@ -201,6 +201,7 @@ func serviceValue(service *corev1.Service) policy.Service {
 	return value
 }
 
-func namespaceValue(namespace *metav1.PartialObjectMetadata) policy.Namespace {
-	return policy.Namespace{Annotations: annotation.Own(namespace.Annotations), Labels: namespace.Labels}
+// namespaceValue takes a Namespace, or no more than its metadata.
+func namespaceValue[O metav1.Object](namespace O) policy.Namespace {
+	return policy.Namespace{Annotations: annotation.Own(namespace.GetAnnotations()), Labels: namespace.GetLabels()}
 }

@@ -23,21 +23,36 @@ type live struct {
 	world   *registry.World
 }
 
-// maxLiveServices bounds the requests that one admission may cause.
-const maxLiveServices = 4
+// maxLiveReads bounds the Services, and the Namespaces, that one admission may ask
+// for.
+const maxLiveReads = 4
 
-// complete adds to facts what the API server knows about services and, if asked
-// to, the registry. What it cannot read before ctx ends stays as it is.
-func (l live) complete(ctx context.Context, facts *policy.Facts, services []types.NamespacedName, authorizers bool) {
-	if authorizers {
+// missing is what the watches do not know of what a decision needs.
+type missing struct {
+	services    []types.NamespacedName
+	namespaces  []string
+	authorizers bool // the registry lacks one that is named
+}
+
+func (m missing) nothing() bool {
+	return len(m.services) == 0 && len(m.namespaces) == 0 && !m.authorizers
+}
+
+// complete adds to facts what the API server knows of what is missing. What it
+// cannot read before ctx ends stays as it is.
+func (l live) complete(ctx context.Context, facts *policy.Facts, missing missing) {
+	if missing.authorizers {
 		if current, err := l.registry(ctx); err == nil {
 			facts.Registry = current
 		}
 	}
-	for i, name := range services {
-		if i == maxLiveServices {
-			return
+	for _, name := range missing.namespaces[:min(len(missing.namespaces), maxLiveReads)] {
+		namespace, err := l.typed.CoreV1().Namespaces().Get(ctx, name, metav1.GetOptions{})
+		if err == nil {
+			facts.Namespaces[name] = namespaceValue(namespace)
 		}
+	}
+	for _, name := range missing.services[:min(len(missing.services), maxLiveReads)] {
 		service, err := l.typed.CoreV1().Services(name.Namespace).Get(ctx, name.Name, metav1.GetOptions{})
 		if err == nil {
 			facts.Services[name] = serviceValue(service)

@@ -12,6 +12,7 @@ package cluster
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -116,19 +117,18 @@ func (s *Source) Synced() error {
 }
 
 // Facts returns the facts around view, from the watches. Where these lack a
-// Service, or do not know an authorizer that a rule names, which is how objects
-// look that were created a moment ago, it asks the API server once and waits at
-// most [LiveReadLimit].
+// Service or a Namespace, or do not know an authorizer that a rule names, which is
+// how objects look that were created a moment ago, it asks the API server once and
+// waits at most [LiveReadLimit].
 func (s *Source) Facts(ctx context.Context, view apirule.View) policy.Facts {
 	facts := s.world.Facts(ctx, view)
-	services := missingServices(view, facts)
-	unknown := unknownAuthorizer(view, facts)
-	if len(services) == 0 && !unknown {
+	missing := missingIn(facts, view)
+	if missing.nothing() {
 		return facts
 	}
 	ctx, cancel := context.WithTimeout(ctx, LiveReadLimit)
 	defer cancel()
-	s.live.complete(ctx, &facts, services, unknown)
+	s.live.complete(ctx, &facts, missing)
 	return facts
 }
 
@@ -137,14 +137,21 @@ func (s *Source) IstioFacts(name types.NamespacedName) policy.IstioFacts {
 	return s.world.IstioFacts(name)
 }
 
-func missingServices(view apirule.View, facts policy.Facts) []types.NamespacedName {
-	var missing []types.NamespacedName
-	for _, rule := range view.Rules {
-		if _, known := facts.Services[rule.Service]; !known && rule.Service.Name != "" {
-			missing = append(missing, rule.Service)
+func missingIn(facts policy.Facts, view apirule.View) missing {
+	lacking := missing{authorizers: unknownAuthorizer(view, facts)}
+	namespace := func(name string) {
+		if _, known := facts.Namespaces[name]; !known && name != "" && !slices.Contains(lacking.namespaces, name) {
+			lacking.namespaces = append(lacking.namespaces, name)
 		}
 	}
-	return missing
+	namespace(view.Namespace)
+	for _, rule := range view.Rules {
+		namespace(rule.Service.Namespace)
+		if _, known := facts.Services[rule.Service]; !known && rule.Service.Name != "" && !slices.Contains(lacking.services, rule.Service) {
+			lacking.services = append(lacking.services, rule.Service)
+		}
+	}
+	return lacking
 }
 
 func unknownAuthorizer(view apirule.View, facts policy.Facts) bool {
