@@ -50,6 +50,9 @@ func changed[T any](req admission.Request, group, resource string, parse func(ma
 }
 
 func expect(req admission.Request, group, resource string) error {
+	if req.Resource.Resource == "" { // controller-runtime decodes any object as an empty review
+		return errors.New("the body is not an AdmissionReview of admission.k8s.io/v1 with a request; only an API server should call this webhook")
+	}
 	if req.Resource.Group != group || req.Resource.Resource != resource || req.SubResource != "" {
 		return fmt.Errorf("this webhook is for %s.%s and got a request for %q, subresource %q; correct the rules of the webhook configuration",
 			resource, group, req.Resource.Resource+"."+req.Resource.Group, req.SubResource)
