@@ -5,7 +5,6 @@ package config
 
 import (
 	"net"
-	"path/filepath"
 	"strconv"
 	"time"
 
@@ -48,6 +47,9 @@ const (
 	// CertificatesFromFiles reads tls.crt and tls.key, which somebody else
 	// writes and renews, for example cert-manager through a mounted Secret.
 	CertificatesFromFiles CertificateMode = "files"
+	// CertificatesSelf makes a CA and a certificate, keeps both in a Secret, renews
+	// them, and writes the CA into the webhook configurations.
+	CertificatesSelf CertificateMode = "self"
 	// CertificatesLocal makes a CA and a certificate for the loopback addresses
 	// at the start and writes ca.crt, tls.crt and tls.key. For local runs.
 	CertificatesLocal CertificateMode = "local"
@@ -56,8 +58,29 @@ const (
 // Certificates says where the serving certificate is.
 type Certificates struct {
 	Mode CertificateMode `json:"mode"`
-	// Directory holds tls.crt and tls.key; an absolute path.
+	// Directory holds tls.crt and tls.key; an absolute path. The mode "self" has
+	// no use for it.
 	Directory string `json:"directory"`
+	// Self is for the mode "self" only.
+	Self SelfCertificates `json:"self"`
+}
+
+// SelfCertificates says where certificates are kept that this server makes, and
+// how long they live.
+type SelfCertificates struct {
+	// Namespace of the Secret and of the Service.
+	Namespace string `json:"namespace"`
+	// Secret has to exist; it may be empty.
+	Secret string `json:"secret"`
+	// Service is the one by which the API server calls the webhooks.
+	Service string `json:"service"`
+	// Validity is how long a serving certificate is valid; it is renewed
+	// RenewBefore its end.
+	Validity    metav1.Duration `json:"validity"`
+	RenewBefore metav1.Duration `json:"renewBefore"`
+	// CAValidity is how long the certificate authority is valid, at least four
+	// times Validity.
+	CAValidity metav1.Duration `json:"caValidity"`
 }
 
 // Endpoint is an HTTP endpoint.
@@ -100,11 +123,15 @@ type WebhookPolicy struct {
 // DefaultWebhook returns the configuration of an empty file.
 func DefaultWebhook() WebhookConfig {
 	return WebhookConfig{
-		TypeMeta:     metav1.TypeMeta{APIVersion: APIVersion, Kind: WebhookKind},
-		Server:       Server{Port: 9443, ShutdownDelay: metav1.Duration{Duration: 10 * time.Second}},
-		Certificates: Certificates{Mode: CertificatesFromFiles, Directory: "/etc/extauth-guard/tls"},
-		Metrics:      Endpoint{Address: ":8080"},
-		Probes:       Endpoint{Address: ":8081"},
+		TypeMeta: metav1.TypeMeta{APIVersion: APIVersion, Kind: WebhookKind},
+		Server:   Server{Port: 9443, ShutdownDelay: metav1.Duration{Duration: 10 * time.Second}},
+		Certificates: Certificates{Mode: CertificatesFromFiles, Directory: "/etc/extauth-guard/tls", Self: SelfCertificates{
+			Validity:    metav1.Duration{Duration: 90 * 24 * time.Hour},
+			RenewBefore: metav1.Duration{Duration: 30 * 24 * time.Hour},
+			CAValidity:  metav1.Duration{Duration: 10 * 365 * 24 * time.Hour},
+		}},
+		Metrics: Endpoint{Address: ":8080"},
+		Probes:  Endpoint{Address: ":8081"},
 		Policy: WebhookPolicy{
 			DefaultAuthorizers: []string{"oauth2-proxy"},
 			UnknownRegistry:    Deny,
@@ -135,15 +162,7 @@ func ValidateWebhook(webhook WebhookConfig) field.ErrorList {
 	if delay := webhook.Server.ShutdownDelay.Duration; delay < 0 || delay > 5*time.Minute {
 		errs = append(errs, field.Invalid(server.Child("shutdownDelay"), delay.String(), "must be between 0s and 5m"))
 	}
-	switch webhook.Certificates.Mode {
-	case CertificatesFromFiles, CertificatesLocal:
-	default:
-		errs = append(errs, field.NotSupported(certificates.Child("mode"), webhook.Certificates.Mode,
-			[]CertificateMode{CertificatesFromFiles, CertificatesLocal}))
-	}
-	if !filepath.IsAbs(webhook.Certificates.Directory) {
-		errs = append(errs, field.Invalid(certificates.Child("directory"), webhook.Certificates.Directory, "must be an absolute path"))
-	}
+	errs = append(errs, validateCertificates(certificates, webhook.Certificates)...)
 	errs = append(errs, validateEndpoint(field.NewPath("metrics"), webhook.Metrics)...)
 	errs = append(errs, validateEndpoint(field.NewPath("probes"), webhook.Probes)...)
 	if verbosity := webhook.Log.Verbosity; verbosity < 0 || verbosity > 2 {

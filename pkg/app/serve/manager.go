@@ -19,7 +19,6 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/webhook/admission"
 
 	"github.com/extauth-guard/extauth-guard/pkg/annotation"
-	"github.com/extauth-guard/extauth-guard/pkg/certs"
 	"github.com/extauth-guard/extauth-guard/pkg/config"
 	"github.com/extauth-guard/extauth-guard/pkg/metrics"
 	"github.com/extauth-guard/extauth-guard/pkg/policy"
@@ -39,16 +38,17 @@ type Manager struct {
 // NewManager wires the webhook server for the cluster behind rest. It connects
 // to nothing yet; in the mode "local" it writes certificates.
 func NewManager(rest *rest.Config, settings config.WebhookConfig, log logr.Logger) (*Manager, error) {
-	if settings.Certificates.Mode == config.CertificatesLocal {
-		if err := certs.WriteLocal(settings.Certificates.Directory, time.Now()); err != nil {
-			return nil, fmt.Errorf("making a local certificate: %w", err)
-		}
+	certificate, err := newCertificate(rest, settings.Certificates, log)
+	if err != nil {
+		return nil, err
 	}
 	server := ctrlwebhook.NewServer(ctrlwebhook.Options{
-		Host:    settings.Server.Host,
-		Port:    settings.Server.Port,
-		CertDir: settings.Certificates.Directory,
-		TLSOpts: []func(*tls.Config){func(c *tls.Config) { c.MinVersion = tls.VersionTLS13 }},
+		Host: settings.Server.Host,
+		Port: settings.Server.Port,
+		TLSOpts: []func(*tls.Config){func(c *tls.Config) {
+			c.MinVersion = tls.VersionTLS13
+			c.GetCertificate = certificate.GetCertificate
+		}},
 	})
 	mgr, err := ctrl.NewManager(rest, ctrl.Options{
 		Logger:                 log,
@@ -58,6 +58,9 @@ func NewManager(rest *rest.Config, settings config.WebhookConfig, log logr.Logge
 	})
 	if err != nil {
 		return nil, fmt.Errorf("making the manager: %w", err)
+	}
+	if err := mgr.Add(certificate); err != nil {
+		return nil, fmt.Errorf("adding the certificate: %w", err)
 	}
 	source, err := cluster.New(rest)
 	if err != nil {

@@ -15,6 +15,7 @@ import (
 
 	"github.com/go-logr/logr"
 	"github.com/spf13/cobra"
+	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
 	"k8s.io/klog/v2"
 	ctrl "sigs.k8s.io/controller-runtime"
@@ -68,7 +69,9 @@ the cluster once. On SIGTERM it goes on answering for server.shutdownDelay.`,
 	}
 	command.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return exit.UsageError(err) })
 	command.Flags().StringVar(&file, "config", "", "configuration `file`, of kind "+guard.WebhookKind)
-	command.Flags().StringVar(&kubeconfig, "kubeconfig", "", "kubeconfig `file`; default: $KUBECONFIG, the Pod's own service account, ~/.kube/config")
+	command.PersistentFlags().StringVar(&kubeconfig, "kubeconfig", "", "kubeconfig `file`; default: $KUBECONFIG, the Pod's own service account, ~/.kube/config")
+	command.AddCommand(unregisterCommand(&kubeconfig), selfCheckCommand(&kubeconfig))
+	command.CompletionOptions.DisableDefaultCmd = true
 	return command
 }
 
@@ -92,15 +95,23 @@ func newLogger(to io.Writer, verbosity int) logr.Logger {
 	return logr.FromSlogHandler(slog.NewJSONHandler(to, &slog.HandlerOptions{Level: slog.Level(-verbosity)}))
 }
 
-func serve(ctx context.Context, settings guard.WebhookConfig, kubeconfig string, log logr.Logger) error {
-	ctrl.SetLogger(log)
-	klog.SetLogger(log.WithName("client-go"))
-	log.Info("Starting", "version", version.String(), "config", settings)
+func findCluster(kubeconfig string) (*rest.Config, error) {
 	rules := clientcmd.NewDefaultClientConfigLoadingRules()
 	rules.ExplicitPath = kubeconfig
 	cluster, err := clientcmd.NewNonInteractiveDeferredLoadingClientConfig(rules, nil).ClientConfig()
 	if err != nil {
-		return fmt.Errorf("finding the cluster: %w; give --kubeconfig, or run in a Pod", err)
+		return nil, fmt.Errorf("finding the cluster: %w; give --kubeconfig, or run in a Pod", err)
+	}
+	return cluster, nil
+}
+
+func serve(ctx context.Context, settings guard.WebhookConfig, kubeconfig string, log logr.Logger) error {
+	ctrl.SetLogger(log)
+	klog.SetLogger(log.WithName("client-go"))
+	log.Info("Starting", "version", version.String(), "config", settings)
+	cluster, err := findCluster(kubeconfig)
+	if err != nil {
+		return err
 	}
 	manager, err := NewManager(cluster, settings, log)
 	if err != nil {
