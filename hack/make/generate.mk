@@ -21,6 +21,19 @@ generate-apis:
 generate-metrics:
 	go run ./hack/metricsdoc > docs/reference/metrics.md
 
+# What the code knows about its own deployment, and then what follows from the
+# chart: its schema, its README, its goldens, and the bases for kustomize.
+GENERATE += generate-manifests generate-chart
+
+.PHONY: generate-manifests
+generate-manifests:
+	go run ./hack/manifests
+
+.PHONY: generate-chart
+generate-chart: generate-manifests
+	go run ./hack/chart
+	go test ./test/chart -run TestGoldens -update
+
 ##@ Development
 
 .PHONY: generate
