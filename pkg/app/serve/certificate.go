@@ -6,6 +6,7 @@ package serve
 import (
 	"crypto/tls"
 	"fmt"
+	"net/http"
 	"time"
 
 	"github.com/go-logr/logr"
@@ -13,6 +14,7 @@ import (
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
 	"k8s.io/utils/clock"
+	"sigs.k8s.io/controller-runtime/pkg/healthz"
 	"sigs.k8s.io/controller-runtime/pkg/manager"
 	ctrlmetrics "sigs.k8s.io/controller-runtime/pkg/metrics"
 
@@ -65,4 +67,15 @@ func newKeeper(cluster *rest.Config, settings config.SelfCertificates, measured 
 		Clock:  clock.RealClock{},
 		Log:    log.WithName("certificate"),
 	}, nil
+}
+
+// serving asks the server only once there is a certificate: each question before
+// that would be a line about a failed handshake in the log.
+func serving(served certificate, started healthz.Checker) healthz.Checker {
+	return func(request *http.Request) error {
+		if _, err := served.GetCertificate(nil); err != nil {
+			return err
+		}
+		return started(request)
+	}
 }

@@ -78,7 +78,7 @@ func NewManager(rest *rest.Config, settings config.WebhookConfig, log logr.Logge
 	}
 	decider := webhook.Decider{Source: source, Settings: policySettings(settings.Policy), Metrics: measured, Now: time.Now}
 	register(mgr.GetWebhookServer(), decider) // asking for the server is what makes the manager start it
-	ready := &readiness{serving: server.StartedChecker(), synced: source.Synced}
+	ready := &readiness{serving: serving(certificate, server.StartedChecker()), synced: source.Synced}
 	if err := ready.register(mgr); err != nil {
 		return nil, err
 	}
