@@ -87,7 +87,12 @@ func (c cluster) of(resource schema.GroupVersionResource) dynamic.ResourceInterf
 // creating it: "" is yes, otherwise the reasons of the API server.
 func (c cluster) verdict(t *testing.T, resource schema.GroupVersionResource, object *unstructured.Unstructured) string {
 	t.Helper()
-	_, err := c.of(resource).Create(t.Context(), object, metav1.CreateOptions{
+	return verdictOf(t, c.of(resource), object)
+}
+
+func verdictOf(t *testing.T, at dynamic.ResourceInterface, object *unstructured.Unstructured) string {
+	t.Helper()
+	_, err := at.Create(t.Context(), object, metav1.CreateOptions{
 		DryRun:          []string{metav1.DryRunAll},
 		FieldValidation: metav1.FieldValidationStrict,
 	})
