@@ -34,9 +34,7 @@ func check(view apirule.View, facts Facts, settings Settings) []Finding {
 	all := newLevels(view, facts)
 	found := all.faults(view, facts.Registry)
 	for _, rule := range view.Rules {
-		want, readable := all.intentOf(rule, settings)
-		one := subject{rule: rule, want: want, readable: readable, view: view, facts: facts, settings: settings}
-		of := one.check()
+		of := newSubject(rule, all, view, facts, settings).check()
 		if facts.Registry.Fronts(rule.Service) != "" {
 			of = demoteAll(of)
 		}
@@ -69,6 +67,12 @@ type subject struct {
 	view     apirule.View
 	facts    Facts
 	settings Settings
+	cluster  cluster // the policies that match view
+}
+
+func newSubject(rule apirule.Rule, all levels, view apirule.View, facts Facts, settings Settings) subject {
+	want, readable := all.intentOf(rule, settings)
+	return subject{rule: rule, want: want, readable: readable, view: view, facts: facts, settings: settings, cluster: all.cluster}
 }
 
 func (s subject) check() []Finding {
@@ -77,6 +81,8 @@ func (s subject) check() []Finding {
 		checkRegistered,
 		checkConflict,
 		checkInjected,
+		checkPolicies,
+		checkOptOut,
 		checkOpenPaths,
 		checkEffective,
 		checkReady,

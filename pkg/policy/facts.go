@@ -4,6 +4,8 @@
 package policy
 
 import (
+	"time"
+
 	"k8s.io/apimachinery/pkg/types"
 )
 
@@ -27,6 +29,14 @@ type Facts struct {
 	// Backends holds what is known about the Services of the authorizers that
 	// the rules name, by authorizer; one that is missing is not known.
 	Backends map[string]Backend
+	// Policies are all ExtAuthPolicies, sorted by name; nil if there are none or
+	// nobody looked.
+	Policies []ClusterPolicy
+	// GatewayDomains holds the domain under which a Gateway, as namespace/name,
+	// serves short hosts; one that is missing serves none.
+	GatewayDomains map[string]string
+	// Now is the time at which exemptions are looked at.
+	Now time.Time
 }
 
 // Service is what the policy needs of a Kubernetes Service.

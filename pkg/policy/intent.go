@@ -15,7 +15,7 @@ import (
 )
 
 // intent is what is asked for one rule, after each key was resolved on its own,
-// nearest first: APIRule, effective Service, Namespace.
+// nearest first: APIRule, effective Service, Namespace, ExtAuthPolicy.
 type intent struct {
 	// inject is nil if nobody said anything.
 	inject      *bool
@@ -42,12 +42,14 @@ type levels struct {
 	apirule   level
 	services  map[types.NamespacedName]level
 	namespace level
+	cluster   cluster
 }
 
 func newLevels(view apirule.View, facts Facts) levels {
 	all := levels{apirule: parseLevel("APIRule", annotation.APIRule, view.Annotations, func(err *field.Error) Finding {
 		return annotationFinding(err)
 	})}
+	all.cluster = newCluster(view, facts)
 	all.namespace = parseLevel("Namespace", annotation.Namespace, facts.Namespaces[view.Namespace].Annotations, func(err *field.Error) Finding {
 		return dependencyFinding(field.NewPath("metadata", "namespace"), view.Namespace, "Namespace "+view.Namespace, err)
 	})
@@ -107,7 +109,7 @@ func demotedIf(warn bool, findings []Finding) []Finding {
 // intentOf resolves the intent for one rule. A level that does not parse makes
 // ok false: what its author wanted is not known, so nothing may follow from it.
 func (l levels) intentOf(rule apirule.Rule, settings Settings) (resolved intent, ok bool) {
-	for _, one := range []level{l.apirule, l.services[rule.Service], l.namespace} {
+	for _, one := range []level{l.apirule, l.services[rule.Service], l.namespace, l.cluster.level(rule)} {
 		if len(one.faults) > 0 {
 			return intent{}, false
 		}
