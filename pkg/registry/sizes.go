@@ -3,10 +3,6 @@
 
 package registry
 
-// Endpoints are the slices of ready endpoints, a kind that is counted and not
-// watched.
-const Endpoints Kind = "EndpointSlice"
-
 // Sizes returns how many things of each kind the world holds.
 func (w *World) Sizes() map[Kind]int {
 	w.mu.RLock()

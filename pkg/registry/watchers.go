@@ -19,6 +19,7 @@ const (
 	Namespace      Kind = "Namespace"
 	Istio          Kind = "Istio"
 	CustomPolicies Kind = "AuthorizationPolicy"
+	Endpoints      Kind = "EndpointSlice"
 )
 
 // Change says that something in the world was added, changed or removed.
@@ -27,6 +28,11 @@ type Change struct {
 	// Name is the name of the thing; its namespace is "" for what has none, and
 	// all of it for the mesh configuration, which counts as [Istio].
 	Name types.NamespacedName
+	// Affected are the APIRules whose verdict may be another one now, in the
+	// order of their names; none if All is true.
+	Affected []types.NamespacedName
+	// All is true if every APIRule may be affected.
+	All bool
 }
 
 // watchers are told of changes.
@@ -35,13 +41,20 @@ type watchers struct {
 	funcs []func(Change)
 }
 
-// Subscribe has watcher called after each change, in the order of the changes of
-// each thing, by the goroutine that made it: it must not wait. It cannot be
-// undone; subscribe before the watches start, or changes are missed.
+// Subscribe has watcher called after each change that changes something, in the
+// order of the changes of each thing, by the goroutine that made it: it must not
+// wait. It cannot be undone; subscribe before the watches start, or changes are
+// missed.
 func (w *World) Subscribe(watcher func(Change)) {
 	w.watchers.mu.Lock()
 	defer w.watchers.mu.Unlock()
 	w.watchers.funcs = append(w.watchers.funcs, watcher)
+}
+
+func (w *watchers) any() bool {
+	w.mu.RLock()
+	defer w.mu.RUnlock()
+	return len(w.funcs) > 0
 }
 
 func (w *watchers) tell(change Change) {

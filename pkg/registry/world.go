@@ -37,6 +37,8 @@ type World struct {
 	policies   map[types.NamespacedName]CustomPolicy
 	workloads  *workloads
 	users      *users
+	references references
+	cluster    clusterState
 }
 
 var _ Source = &World{}
@@ -79,9 +81,13 @@ func (w *World) SetRegistry(registry policy.Registry) {
 
 // SetIstio adds or replaces an Istio CR.
 func (w *World) SetIstio(view istio.View) {
-	w.change(Change{Kind: Istio, Name: view.NamespacedName()}, func() {
-		w.istios[view.NamespacedName()] = view
-		w.readRegistry()
+	w.edit(edit{
+		change: Change{Kind: Istio, Name: view.NamespacedName()},
+		same:   func() bool { return same(w.istios, view.NamespacedName(), view) },
+		apply: func() {
+			w.istios[view.NamespacedName()] = view
+			w.readRegistry()
+		},
 	})
 }
 
@@ -125,10 +131,14 @@ func registryOf(views []istio.View, mesh *istio.Mesh) policy.Registry {
 
 // SetService adds or replaces a Service.
 func (w *World) SetService(name types.NamespacedName, service policy.Service) {
-	w.change(Change{Kind: Service, Name: name}, func() {
-		w.workloads.removeService(name, w.services[name].Selector)
-		w.services[name] = service
-		w.workloads.addService(name, service.Selector)
+	w.edit(edit{
+		change: Change{Kind: Service, Name: name},
+		same:   func() bool { return same(w.services, name, service) },
+		apply: func() {
+			w.workloads.removeService(name, w.services[name].Selector)
+			w.services[name] = service
+			w.workloads.addService(name, service.Selector)
+		},
 	})
 }
 
@@ -143,27 +153,39 @@ func (w *World) DeleteService(name types.NamespacedName) {
 // SetEndpoints tells whether one slice of the endpoints of a Service has a ready
 // one.
 func (w *World) SetEndpoints(service types.NamespacedName, slice string, ready bool) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	if w.endpoints[service] == nil {
-		w.endpoints[service] = make(map[string]bool, 1)
-	}
-	w.endpoints[service][slice] = ready
+	w.edit(edit{
+		change: Change{Kind: Endpoints, Name: service},
+		same:   func() bool { return same(w.endpoints[service], slice, ready) },
+		apply: func() {
+			if w.endpoints[service] == nil {
+				w.endpoints[service] = make(map[string]bool, 1)
+			}
+			w.endpoints[service][slice] = ready
+		},
+	})
 }
 
 // DeleteEndpoints removes a slice; one that is not there is not an error.
 func (w *World) DeleteEndpoints(service types.NamespacedName, slice string) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	delete(w.endpoints[service], slice)
-	if len(w.endpoints[service]) == 0 {
-		delete(w.endpoints, service)
-	}
+	w.edit(edit{
+		change: Change{Kind: Endpoints, Name: service},
+		same:   func() bool { return absent(w.endpoints[service], slice) },
+		apply: func() {
+			delete(w.endpoints[service], slice)
+			if len(w.endpoints[service]) == 0 {
+				delete(w.endpoints, service)
+			}
+		},
+	})
 }
 
 // SetNamespace adds or replaces a Namespace.
 func (w *World) SetNamespace(name string, namespace policy.Namespace) {
-	w.change(Change{Kind: Namespace, Name: types.NamespacedName{Name: name}}, func() { w.namespaces[name] = namespace })
+	w.edit(edit{
+		change: Change{Kind: Namespace, Name: types.NamespacedName{Name: name}},
+		same:   func() bool { return same(w.namespaces, name, namespace) },
+		apply:  func() { w.namespaces[name] = namespace },
+	})
 }
 
 // DeleteNamespace removes a Namespace; one that is not there is not an error.
@@ -174,19 +196,37 @@ func (w *World) DeleteNamespace(name string) {
 // SetAPIRule adds or replaces an APIRule.
 func (w *World) SetAPIRule(view apirule.View) {
 	name := view.NamespacedName()
-	w.change(Change{Kind: APIRule, Name: name}, func() {
-		w.users.remove(w.apirules[name])
-		w.apirules[name] = view
-		w.users.add(view)
+	w.edit(edit{
+		change: Change{Kind: APIRule, Name: name},
+		same:   func() bool { return same(w.apirules, name, view) },
+		wide:   func() bool { return !slices.Equal(usesOf(w.apirules[name]), usesOf(view)) },
+		apply: func() {
+			w.forget(name)
+			w.apirules[name] = view
+			w.users.add(view)
+			w.references.add(view)
+		},
 	})
 }
 
 // DeleteAPIRule removes an APIRule; one that is not there is not an error.
 func (w *World) DeleteAPIRule(name types.NamespacedName) {
-	w.change(Change{Kind: APIRule, Name: name}, func() {
-		w.users.remove(w.apirules[name])
-		delete(w.apirules, name)
+	w.edit(edit{
+		change: Change{Kind: APIRule, Name: name},
+		same:   func() bool { return absent(w.apirules, name) },
+		apply: func() {
+			w.forget(name)
+			delete(w.apirules, name)
+		},
 	})
+}
+
+// forget takes an APIRule out of the indexes. The caller holds mu.
+func (w *World) forget(name types.NamespacedName) {
+	if known, exists := w.apirules[name]; exists {
+		w.users.remove(known)
+		w.references.remove(known)
+	}
 }
 
 // APIRule returns an APIRule.
@@ -209,16 +249,24 @@ func (w *World) APIRules() []apirule.View {
 
 // SetCustomPolicy adds or replaces a hand-written AuthorizationPolicy.
 func (w *World) SetCustomPolicy(name types.NamespacedName, custom CustomPolicy) {
-	w.change(Change{Kind: CustomPolicies, Name: name}, func() {
-		w.dropCustomPolicy(name)
-		w.policies[name] = custom
-		w.workloads.addPolicy(name, custom.Selector, custom.Provider)
+	w.edit(edit{
+		change: Change{Kind: CustomPolicies, Name: name},
+		same:   func() bool { return same(w.policies, name, custom) },
+		apply: func() {
+			w.dropCustomPolicy(name)
+			w.policies[name] = custom
+			w.workloads.addPolicy(name, custom.Selector, custom.Provider)
+		},
 	})
 }
 
 // DeleteCustomPolicy removes one; one that is not there is not an error.
 func (w *World) DeleteCustomPolicy(name types.NamespacedName) {
-	w.change(Change{Kind: CustomPolicies, Name: name}, func() { w.dropCustomPolicy(name) })
+	w.edit(edit{
+		change: Change{Kind: CustomPolicies, Name: name},
+		same:   func() bool { return absent(w.policies, name) },
+		apply:  func() { w.dropCustomPolicy(name) },
+	})
 }
 
 func (w *World) dropCustomPolicy(name types.NamespacedName) {
@@ -230,10 +278,7 @@ func (w *World) dropCustomPolicy(name types.NamespacedName) {
 
 // change applies a change under the lock and tells the watchers after it.
 func (w *World) change(change Change, apply func()) {
-	w.mu.Lock()
-	apply()
-	w.mu.Unlock()
-	w.watchers.tell(change)
+	w.edit(edit{change: change, apply: apply})
 }
 
 // IstioFacts returns the facts around a change of the Istio CR of that name.
@@ -273,6 +318,7 @@ func (w *World) Facts(_ context.Context, view apirule.View) policy.Facts {
 	w.mu.RLock()
 	defer w.mu.RUnlock()
 	w.addNamespace(&facts, view.Namespace)
+	w.addPolicies(&facts, view.Gateway)
 	for _, rule := range view.Rules {
 		if service, exists := w.services[rule.Service]; exists {
 			facts.Services[rule.Service] = service
