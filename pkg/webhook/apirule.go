@@ -27,7 +27,7 @@ func (h *Injector) Handle(ctx context.Context, req admission.Request) admission.
 		if err != nil {
 			return refuse(err)
 		}
-		injection := policy.Inject(*change.after, h.Source.Facts(ctx, *change.after), h.Settings)
+		injection := policy.Inject(*change.after, h.facts(ctx, *change.after), h.Settings)
 		findings := h.introduced(ctx, change, injection.Findings, func(view apirule.View, facts policy.Facts) []policy.Finding {
 			return policy.Inject(view, facts, h.Settings).Findings
 		})
@@ -57,7 +57,7 @@ func (h *Validator) Handle(ctx context.Context, req admission.Request) admission
 		check := func(view apirule.View, facts policy.Facts) []policy.Finding {
 			return policy.Check(view, facts, h.Settings)
 		}
-		findings := check(*change.after, h.Source.Facts(ctx, *change.after))
+		findings := check(*change.after, h.facts(ctx, *change.after))
 		return h.answer(ValidateAPIRule, req, apirule.Kind, h.introduced(ctx, change, findings, check))
 	})
 }
@@ -70,11 +70,18 @@ func (d Decider) introduced(ctx context.Context, change change[apirule.View], fi
 	if change.before == nil || len(findings) == 0 {
 		return findings
 	}
-	return policy.Ratchet(check(*change.before, d.Source.Facts(ctx, *change.before)), findings)
+	return policy.Ratchet(check(*change.before, d.facts(ctx, *change.before)), findings)
 }
 
 func apirules(req admission.Request) (change[apirule.View], error) {
 	return changed(req, apirule.Group, apirule.Resource, func(object map[string]any) apirule.View {
 		return apirule.Parse(object, req.Namespace)
 	})
+}
+
+// facts returns the facts around view, at this time.
+func (d Decider) facts(ctx context.Context, view apirule.View) policy.Facts {
+	facts := d.Source.Facts(ctx, view)
+	facts.Now = d.Now()
+	return facts
 }

@@ -69,6 +69,9 @@ func New(config *rest.Config) (*Source, error) {
 		func() (*feed, error) { return namespaceFeed(partial, world) },
 		func() (*feed, error) { return apiruleFeed(untyped, world) },
 		func() (*feed, error) { return customPolicyFeed(untyped, world) },
+		func() (*feed, error) { return policyFeed(untyped, world) },
+		func() (*feed, error) { return gatewayFeed(untyped, world) },
+		func() (*feed, error) { return virtualServiceFeed(untyped, world) },
 	} {
 		one, err := prepare()
 		if err != nil {

@@ -125,7 +125,7 @@ func TestLiveReadsAreBounded(t *testing.T) {
 func TestAWorldIsUnknownUntilItWasRead(t *testing.T) {
 	source, err := New(&rest.Config{Host: "http://127.0.0.1:1"})
 	require.NoError(t, err)
-	assert.EqualError(t, source.Synced(), "not read yet: [Istio ConfigMap Service EndpointSlice Namespace APIRule AuthorizationPolicy]")
+	assert.EqualError(t, source.Synced(), "not read yet: [Istio ConfigMap Service EndpointSlice Namespace APIRule AuthorizationPolicy ExtAuthPolicy Gateway VirtualService]")
 	assert.False(t, source.NeedLeaderElection())
 	assert.False(t, source.World().Registry().Known)
 
