@@ -42,6 +42,7 @@ const (
 	ServiceWithoutSelector  Code = "ServiceWithoutSelector"
 	SidecarMissing          Code = "SidecarMissing"
 	InternalTrafficBlocked  Code = "InternalTrafficBlocked"
+	LegacyVersion           Code = "LegacyVersion"
 	RegistryUnknown         Code = "RegistryUnknown"
 )
 
