@@ -31,17 +31,18 @@ func layers() map[string]int {
 		"istio":         1, // view over the Istio CR and the mesh
 		"oidc":          1, // discovery, client-credentials token
 
-		"policy": 2, // the decisions
+		"manifest": 2, // manifests as text, with positions and changes
+		"policy":   2, // the decisions
 
 		"bootstrap": 3, // Step, Run, Result
 		"helm":      3, // the only package that knows Helm
-		"lint":      3, // manifests to findings
 		"registry":  3, // where authorizers are known from
 		"report":    3, // host coverage
 
 		"audit":            4, // the cluster's APIRules to findings
 		"certs":            4, // serving certificates
 		"expose":           4, // Service annotation to APIRule
+		"lint":             4, // manifests to findings
 		"registry/cluster": 4, // the registry from informers
 		"reinject":         4, // late annotations to existing APIRules
 		"webhook":          4, // admission requests to findings and patches

@@ -1,0 +1,166 @@
+// Copyright The extauth-guard Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package manifest
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+
+	"go.yaml.in/yaml/v4"
+)
+
+// SyntaxError says where a document is not what kubectl would take.
+type SyntaxError struct {
+	// Line and Column are those of the stream, from 1.
+	Line, Column int
+	// Problem is lower case and without full stop.
+	Problem string
+}
+
+// Error returns "line 3, column 4: problem".
+func (e *SyntaxError) Error() string {
+	return fmt.Sprintf("line %d, column %d: %s", e.Line, e.Column, e.Problem)
+}
+
+// Object is one Kubernetes object of a document.
+type Object struct {
+	// Value is the object as decoded JSON: maps, slices, strings, booleans,
+	// int64 and float64. Its owner is the caller.
+	Value map[string]any
+	// Pointer is the JSON Pointer of the object in its document: "" or, in a
+	// list, "/items/0".
+	Pointer string
+
+	node *yaml.Node
+	line int
+}
+
+// Parse returns the objects of the document, those of a List one by one. A
+// document without content, and one that is no object, has none. The error is a
+// *SyntaxError.
+func (d Document) Parse() ([]Object, error) {
+	root, err := d.root()
+	if err != nil || root == nil {
+		return nil, err
+	}
+	value, err := d.decode(root)
+	if err != nil {
+		return nil, err
+	}
+	object, ok := value.(map[string]any)
+	if !ok {
+		return nil, nil
+	}
+	items, isList := object["items"].([]any)
+	if kind, _ := object["kind"].(string); !isList || !strings.HasSuffix(kind, "List") {
+		return []Object{{Value: object, node: root, line: d.Line}}, nil
+	}
+	nodes := lookUp(root, "items")
+	objects := make([]Object, 0, len(items))
+	for i, item := range items {
+		if one, ok := item.(map[string]any); ok {
+			objects = append(objects, Object{
+				Value: one, Pointer: fmt.Sprintf("/items/%d", i),
+				node: resolve(nodes.Content[i]), line: d.Line,
+			})
+		}
+	}
+	return objects, nil
+}
+
+// root parses the text; nil for a document without content.
+func (d Document) root() (*yaml.Node, error) {
+	var document yaml.Node
+	if err := yaml.Unmarshal(d.Text, &document); err != nil {
+		return nil, d.syntaxError(err)
+	}
+	if len(document.Content) == 0 {
+		return nil, nil
+	}
+	return document.Content[0], nil
+}
+
+func (d Document) syntaxError(err error) error {
+	var loading *yaml.LoadError
+	if !errors.As(err, &loading) {
+		return &SyntaxError{Line: d.Line, Column: 1, Problem: err.Error()}
+	}
+	problem := loading.Message
+	if loading.ContextMsg != "" {
+		problem += " " + loading.ContextMsg
+	}
+	return &SyntaxError{
+		Line:    d.Line + max(loading.Mark.Line, 1) - 1,
+		Column:  max(loading.Mark.Column, 1),
+		Problem: problem,
+	}
+}
+
+// Locate returns the line of the stream and the column of a field, given as a
+// path of k8s.io/apimachinery's field package. Where the object lacks the field,
+// it is the place of the nearest parent that it has.
+func (o Object) Locate(path string) (line, column int) {
+	node, at := o.node, o.node
+	for _, step := range steps(path) {
+		key, value := child(node, step)
+		if value == nil {
+			break
+		}
+		node, at = resolve(value), key
+	}
+	return o.line + at.Line - 1, at.Column
+}
+
+// child returns the entry of a mapping or the item of a sequence, and the node
+// that stands where it begins.
+func child(node *yaml.Node, step string) (at, value *yaml.Node) {
+	switch node.Kind {
+	case yaml.MappingNode:
+		for i := 0; i+1 < len(node.Content); i += 2 {
+			if node.Content[i].Value == step {
+				return node.Content[i], node.Content[i+1]
+			}
+		}
+	case yaml.SequenceNode:
+		var index int
+		if _, err := fmt.Sscanf(step, "%d", &index); err == nil && index >= 0 && index < len(node.Content) {
+			return node.Content[index], node.Content[index]
+		}
+	default:
+	}
+	return nil, nil
+}
+
+func lookUp(node *yaml.Node, key string) *yaml.Node {
+	_, value := child(node, key)
+	return resolve(value)
+}
+
+// resolve follows an alias to what it stands for.
+func resolve(node *yaml.Node) *yaml.Node {
+	for node != nil && node.Kind == yaml.AliasNode {
+		node = node.Alias
+	}
+	return node
+}
+
+// steps takes a field path apart: "spec.rules[0]" and
+// "metadata.annotations[example.com/key]". A key in brackets may hold dots.
+func steps(path string) []string {
+	var all []string
+	for path != "" {
+		if rest, bracketed := strings.CutPrefix(path, "["); bracketed {
+			key, after, _ := strings.Cut(rest, "]")
+			all, path = append(all, key), strings.TrimPrefix(after, ".")
+			continue
+		}
+		end := strings.IndexAny(path, ".[")
+		if end < 0 {
+			return append(all, path)
+		}
+		all, path = append(all, path[:end]), strings.TrimPrefix(path[end:], ".")
+	}
+	return all
+}
