@@ -4,6 +4,7 @@
 package manifest
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"strings"
@@ -87,13 +88,22 @@ func (d Document) syntaxError(err error) error {
 	if !errors.As(err, &loading) {
 		return &SyntaxError{Line: d.Line, Column: 1, Problem: err.Error()}
 	}
+	// What was begun and does not end is noticed behind the last line, where
+	// there is nothing to look at.
+	mark, lines := loading.Mark, bytes.Count(bytes.TrimSpace(d.Text), []byte("\n"))+1
+	if mark.Line > lines {
+		mark = loading.ContextMark
+	}
+	if mark.Line == 0 || mark.Line > lines {
+		mark.Line, mark.Column = lines, 1
+	}
 	problem := loading.Message
 	if loading.ContextMsg != "" {
 		problem += " " + loading.ContextMsg
 	}
 	return &SyntaxError{
-		Line:    d.Line + max(loading.Mark.Line, 1) - 1,
-		Column:  max(loading.Mark.Column, 1),
+		Line:    d.Line + max(mark.Line, 1) - 1,
+		Column:  max(mark.Column, 1),
 		Problem: problem,
 	}
 }

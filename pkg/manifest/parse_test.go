@@ -162,7 +162,7 @@ func TestSyntaxErrors(t *testing.T) {
 		wantProblem          string
 	}{
 		"a bad indentation":  {"a: b\n  c: d\n", 6, 4, "mapping values are not allowed"},
-		"an open bracket":    {"a: [1,\nb: 2\n", 7, 1, "did not find expected ',' or ']'"},
+		"an open bracket":    {"a: [1,\nb: 2\n", 5, 4, "did not find expected ',' or ']'"},
 		"a tab":              {"a:\n\tb: 1\n", 6, 1, "cannot start any token"},
 		"a repeated key":     {"a: 1\nb: 2\na: 3\n", 7, 1, `key "a" is there twice`},
 		"an unknown anchor":  {"a: *x\n", 5, 4, "unknown anchor"},

@@ -35,7 +35,7 @@ type Document struct {
 func Split(r io.Reader) iter.Seq2[Document, error] {
 	return func(yield func(Document, error) bool) {
 		s := splitter{yield: yield, line: 1}
-		lines := bufio.NewReaderSize(r, 64<<10)
+		lines := bufio.NewReaderSize(r, 8<<10)
 		for {
 			line, err := lines.ReadBytes('\n')
 			if len(line) > 0 && !s.add(line) {

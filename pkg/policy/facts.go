@@ -128,3 +128,9 @@ const DefaultAuthorizer = "oauth2-proxy"
 func DefaultSettings() Settings {
 	return Settings{DefaultAuthorizers: []string{DefaultAuthorizer}, UnknownRegistry: Deny}
 }
+
+// SystemNamespaces are those whose APIRules are nobody's business here: the
+// cluster's own, Kyma's and Istio's. Every front end excludes them.
+func SystemNamespaces() []string {
+	return []string{"istio-system", "kube-node-lease", "kube-public", "kube-system", "kyma-system"}
+}

@@ -14,6 +14,7 @@ import (
 	"github.com/extauth-guard/extauth-guard/pkg/annotation"
 	"github.com/extauth-guard/extauth-guard/pkg/apirule"
 	"github.com/extauth-guard/extauth-guard/pkg/istio"
+	"github.com/extauth-guard/extauth-guard/pkg/policy"
 )
 
 // Hook is the name of one webhook, as in its configuration, in the metrics and
@@ -45,10 +46,9 @@ const ConfigurationName = "extauth-guard"
 // removes finalizers, and a denial would leave APIRules that cannot be deleted.
 const kymaController = "system:serviceaccount:kyma-system:api-gateway-controller-manager"
 
-// SystemNamespaces are those whose APIRules are nobody's business here: the
-// cluster's own, Kyma's and Istio's.
+// SystemNamespaces are [policy.SystemNamespaces].
 func SystemNamespaces() []string {
-	return []string{"istio-system", "kube-node-lease", "kube-public", "kube-system", "kyma-system"}
+	return policy.SystemNamespaces()
 }
 
 // Registration is where the webhooks are to be found by the API server.

@@ -1,0 +1,199 @@
+// Copyright The extauth-guard Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package lint
+
+import (
+	"bytes"
+	"context"
+	"strings"
+
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/extauth-guard/extauth-guard/pkg/annotation"
+	"github.com/extauth-guard/extauth-guard/pkg/apirule"
+	"github.com/extauth-guard/extauth-guard/pkg/istio"
+	"github.com/extauth-guard/extauth-guard/pkg/manifest"
+	"github.com/extauth-guard/extauth-guard/pkg/policy"
+	"github.com/extauth-guard/extauth-guard/pkg/registry"
+)
+
+// Collect puts what the manifests tell about the world into it: Istio CRs,
+// Services, Namespaces, CUSTOM AuthorizationPolicies, and the authorizers that
+// APIRules would have once stored. What cannot be read is passed over; checking
+// reports it. Memory grows with the number of Services, not with the input: of
+// the APIRules that bring one authorizer to one Service the first two by name
+// are enough to tell each that there is another.
+func Collect(ctx context.Context, files []manifest.File, world *registry.World, settings policy.Settings, namespace string) error {
+	c := collector{world: world, settings: settings, namespace: namespace}
+	kinds := []string{istio.Kind, "Service", "Namespace", "AuthorizationPolicy"}
+	if err := each(ctx, files, kinds, c.fact); err != nil {
+		return err
+	}
+	// Injection depends on facts that may come later in the input.
+	brought := users{}
+	err := each(ctx, files, []string{apirule.Kind}, func(object map[string]any) {
+		if view, ok := c.stored(ctx, object); ok {
+			brought.add(view)
+		}
+	})
+	for _, view := range brought.views() {
+		world.SetAPIRule(view)
+	}
+	return err
+}
+
+// each calls use for every object of a document that mentions one of words.
+func each(ctx context.Context, files []manifest.File, words []string, use func(map[string]any)) error {
+	for _, file := range files {
+		for document, err := range file.Documents() {
+			if ctx.Err() != nil {
+				return ctx.Err()
+			}
+			if err != nil || !mentions(document.Text, words) {
+				continue
+			}
+			objects, err := document.Parse()
+			if err != nil {
+				continue
+			}
+			for _, object := range objects {
+				use(object.Value)
+			}
+		}
+	}
+	return nil
+}
+
+func mentions(text []byte, words []string) bool {
+	for _, word := range words {
+		if bytes.Contains(text, []byte(word)) {
+			return true
+		}
+	}
+	return false
+}
+
+type collector struct {
+	world     *registry.World
+	settings  policy.Settings
+	namespace string
+}
+
+func (c collector) fact(object map[string]any) {
+	about := identify(object, c.namespace)
+	switch about.groupKind() {
+	case istio.Kind + "." + istio.Group:
+		c.world.SetIstio(istio.Parse(object))
+	case "Service":
+		c.world.SetService(about.namespacedName(), service(object))
+	case "Namespace":
+		labels, _, _ := unstructured.NestedStringMap(object, "metadata", "labels")
+		c.world.SetNamespace(about.name, policy.Namespace{Annotations: annotation.Own(annotation.Of(object)), Labels: labels})
+	case "AuthorizationPolicy.security.istio.io":
+		if custom, ok := customPolicy(object); ok {
+			c.world.SetCustomPolicy(about.namespacedName(), custom)
+		}
+	}
+}
+
+func service(object map[string]any) policy.Service {
+	value := policy.Service{Annotations: annotation.Own(annotation.Of(object))}
+	value.Selector, _, _ = unstructured.NestedStringMap(object, "spec", "selector")
+	spec, _ := object["spec"].(map[string]any)
+	ports, _ := spec["ports"].([]any)
+	for _, entry := range ports {
+		port, _ := entry.(map[string]any)
+		if number, ok := port["port"].(int64); ok && number > 0 && number <= 65535 {
+			value.Ports = append(value.Ports, int32(number))
+		}
+	}
+	return value
+}
+
+// customPolicy returns what a hand-written CUSTOM policy does. Those that Kyma
+// makes of APIRules, which a dump of a cluster holds, carry its owner label.
+func customPolicy(object map[string]any) (registry.CustomPolicy, bool) {
+	action, _, _ := unstructured.NestedString(object, "spec", "action")
+	provider, _, _ := unstructured.NestedString(object, "spec", "provider", "name")
+	labels, _, _ := unstructured.NestedStringMap(object, "metadata", "labels")
+	for label := range labels {
+		if strings.HasPrefix(label, "apirule."+apirule.Group+"/") {
+			return registry.CustomPolicy{}, false
+		}
+	}
+	selector, _, _ := unstructured.NestedStringMap(object, "spec", "selector", "matchLabels")
+	return registry.CustomPolicy{Selector: selector, Provider: provider}, action == "CUSTOM" && provider != ""
+}
+
+// stored returns an APIRule as the webhook would have it stored.
+func (c collector) stored(ctx context.Context, object map[string]any) (apirule.View, bool) {
+	about := identify(object, c.namespace)
+	if about.groupKind() != apirule.Kind+"."+apirule.Group || len(policy.CheckVersion(about.apiVersion)) > 0 {
+		return apirule.View{}, false
+	}
+	view := apirule.Parse(object, c.namespace)
+	injected, err := inject(object, view, c.namespace, policy.Inject(view, c.world.Facts(ctx, view), c.settings).Edits)
+	return injected, err == nil
+}
+
+// users keeps, for each Service and authorizer, the first two APIRules by name.
+type users map[use][]types.NamespacedName
+
+type use struct {
+	service    types.NamespacedName
+	authorizer string
+	strategy   apirule.Strategy
+}
+
+func (u users) add(view apirule.View) {
+	for _, rule := range view.Rules {
+		if !rule.Protected() || rule.Service.Name == "" {
+			continue
+		}
+		if rule.Strategy == apirule.JWT {
+			u.keep(use{service: rule.Service, strategy: apirule.JWT}, view.NamespacedName())
+		}
+		for _, authorizer := range rule.Authorizers {
+			u.keep(use{rule.Service, authorizer, apirule.ExtAuth}, view.NamespacedName())
+		}
+	}
+}
+
+func (u users) keep(of use, name types.NamespacedName) {
+	names := u[of]
+	for i, other := range names {
+		switch {
+		case other == name:
+			return
+		case name.Namespace < other.Namespace || (name.Namespace == other.Namespace && name.Name < other.Name):
+			names[i], name = name, other
+		}
+	}
+	if len(names) < 2 {
+		u[of] = append(names, name)
+	}
+}
+
+// views returns APIRules that have nothing but what they bring.
+func (u users) views() []apirule.View {
+	byName := map[types.NamespacedName]apirule.View{}
+	for of, names := range u {
+		for _, name := range names {
+			view := byName[name]
+			view.Namespace, view.Name = name.Namespace, name.Name
+			rule := apirule.Rule{Index: len(view.Rules), Strategy: of.strategy, Service: of.service}
+			if of.authorizer != "" {
+				rule.Authorizers = []string{of.authorizer}
+			}
+			view.Rules = append(view.Rules, rule)
+			byName[name] = view
+		}
+	}
+	views := make([]apirule.View, 0, len(byName))
+	for _, view := range byName {
+		views = append(views, view)
+	}
+	return views
+}

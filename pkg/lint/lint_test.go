@@ -1,0 +1,394 @@
+// Copyright The extauth-guard Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package lint_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"encoding/xml"
+	"flag"
+	"fmt"
+	"go/ast"
+	"go/build"
+	"go/parser"
+	"go/token"
+	"os"
+	"path/filepath"
+	"regexp"
+	"runtime"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/owenrumney/go-sarif/v3/pkg/report/v210/sarif"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"github.com/xeipuuv/gojsonschema"
+	"sigs.k8s.io/yaml"
+
+	"github.com/extauth-guard/extauth-guard/pkg/apirule"
+	"github.com/extauth-guard/extauth-guard/pkg/lint"
+	"github.com/extauth-guard/extauth-guard/pkg/manifest"
+	"github.com/extauth-guard/extauth-guard/pkg/policy"
+	"github.com/extauth-guard/extauth-guard/pkg/registry"
+)
+
+//nolint:gochecknoglobals // flags of tests are registered before testing parses them
+var update = flag.Bool("update", false, "write the golden files instead of comparing with them")
+
+// recorder keeps what a linter prints.
+type recorder struct {
+	findings []lint.Finding
+	closed   int
+}
+
+func (r *recorder) Print(finding lint.Finding) error {
+	r.findings = append(r.findings, finding)
+	return nil
+}
+
+func (r *recorder) Close(lint.Summary) error {
+	r.closed++
+	return nil
+}
+
+// run lints files of testdata.
+func run(t *testing.T, linter lint.Linter, printer lint.Printer, names ...string) lint.Summary {
+	t.Helper()
+	paths := make([]string, 0, len(names))
+	for _, name := range names {
+		paths = append(paths, filepath.Join("testdata", name))
+	}
+	files, err := manifest.Find(paths, nil)
+	require.NoError(t, err)
+	world := registry.NewWorld("no Istio CR was given")
+	linter.Settings = policy.DefaultSettings()
+	linter.Namespace = "default"
+	linter.Source = world
+	require.NoError(t, lint.Collect(t.Context(), files.List, world, linter.Settings, linter.Namespace))
+	summary, err := linter.Run(t.Context(), files.List, printer)
+	require.NoError(t, err)
+	return summary
+}
+
+func TestGoldens(t *testing.T) {
+	for _, input := range []string{"shop", "clean", "unknown"} {
+		for _, format := range lint.Formats() {
+			t.Run(input+" as "+format, func(t *testing.T) {
+				var out bytes.Buffer
+				printer, err := lint.NewPrinter(lint.Format(format), &out, lint.PrintOptions{Version: "1.2.3"})
+				require.NoError(t, err)
+				run(t, lint.Linter{}, printer, input+".yaml")
+				golden := filepath.Join("testdata", input+"."+format+".golden")
+				if *update {
+					require.NoError(t, os.WriteFile(golden, out.Bytes(), 0o644))
+				}
+				want, err := os.ReadFile(golden)
+				require.NoError(t, err)
+				assert.Empty(t, cmp.Diff(string(want), out.String()), "(-golden +got); -update writes it")
+			})
+		}
+	}
+}
+
+// Each format is read by a parser that is not ours and must tell the same as
+// the findings themselves.
+func TestFormatsTellTheSame(t *testing.T) {
+	var want recorder
+	summary := run(t, lint.Linter{}, &want, "shop.yaml", "unknown.yaml")
+	require.Equal(t, 1, want.closed)
+	require.NotEmpty(t, want.findings)
+	places := make([]string, 0, len(want.findings))
+	for _, finding := range want.findings {
+		places = append(places, fmt.Sprintf("%s:%d %s %s", finding.File, finding.Line, finding.Severity, finding.Code))
+	}
+	parsers := map[lint.Format]func(*testing.T, []byte) []string{
+		lint.JSON:   placesOfJSON,
+		lint.YAML:   placesOfYAML,
+		lint.SARIF:  placesOfSARIF,
+		lint.JUnit:  func(t *testing.T, raw []byte) []string { return placesOfJUnit(t, raw, summary) },
+		lint.GitHub: placesOfGitHub,
+		lint.Text:   placesOfText,
+	}
+	for _, format := range lint.Formats() {
+		t.Run(format, func(t *testing.T) {
+			var out bytes.Buffer
+			printer, err := lint.NewPrinter(lint.Format(format), &out, lint.PrintOptions{Version: "1.2.3"})
+			require.NoError(t, err)
+			require.Equal(t, summary, run(t, lint.Linter{}, printer, "shop.yaml", "unknown.yaml"))
+			assert.Empty(t, cmp.Diff(places, parsers[lint.Format(format)](t, out.Bytes())), "(-want +got)")
+		})
+	}
+}
+
+func placesOfJSON(t *testing.T, raw []byte) []string {
+	t.Helper()
+	var document struct {
+		Findings []struct {
+			Code, Severity, File        string
+			Line                        int
+			Kind, Namespace, Name, Path string
+			Message                     string
+		}
+		Summary map[string]int
+	}
+	decoder := json.NewDecoder(bytes.NewReader(raw))
+	decoder.DisallowUnknownFields()
+	require.NoError(t, decoder.Decode(&document))
+	assert.Len(t, document.Summary, 4)
+	var places []string
+	for _, one := range document.Findings {
+		assert.NotEmpty(t, one.Message)
+		places = append(places, fmt.Sprintf("%s:%d %s %s", one.File, one.Line, one.Severity, one.Code))
+	}
+	return places
+}
+
+func placesOfYAML(t *testing.T, raw []byte) []string {
+	t.Helper()
+	asJSON, err := yaml.YAMLToJSONStrict(raw)
+	require.NoError(t, err)
+	return placesOfJSON(t, asJSON)
+}
+
+func placesOfSARIF(t *testing.T, raw []byte) []string {
+	t.Helper()
+	document, err := sarif.FromBytes(raw, sarif.WithStrictValidation())
+	require.NoError(t, err)
+	result, err := gojsonschema.Validate(gojsonschema.NewStringLoader(sarifSchema(t)), gojsonschema.NewBytesLoader(raw))
+	require.NoError(t, err)
+	assert.Empty(t, result.Errors(), "against the schema of SARIF 2.1.0")
+	severities := map[string]string{"error": "deny", "warning": "warn", "note": "report"}
+	var places []string
+	for _, result := range document.Runs[0].Results {
+		location := result.Locations[0].PhysicalLocation
+		places = append(places, fmt.Sprintf("%s:%d %s %s", *location.ArtifactLocation.URI, *location.Region.StartLine, severities[result.Level], *result.RuleID))
+		rule := document.Runs[0].Tool.Driver.Rules[result.RuleIndex]
+		assert.Equal(t, *result.RuleID, *rule.ID)
+		assert.NotEmpty(t, *rule.Help.Text)
+	}
+	return places
+}
+
+// sarifSchema returns OASIS's schema. It is taken out of the source of a pinned
+// module, which validates only what it has written itself.
+func sarifSchema(t *testing.T) string {
+	t.Helper()
+	found, err := build.Import("github.com/owenrumney/go-sarif/v3/pkg/report/v210/sarif", ".", build.FindOnly)
+	require.NoError(t, err)
+	file, err := parser.ParseFile(token.NewFileSet(), filepath.Join(found.Dir, "schema.go"), nil, 0)
+	require.NoError(t, err)
+	literal := file.Scope.Lookup("schema").Decl.(*ast.ValueSpec).Values[0].(*ast.BasicLit)
+	text, err := strconv.Unquote(literal.Value)
+	require.NoError(t, err)
+	require.Contains(t, text, "Static Analysis Results Format (SARIF) Version 2.1.0 JSON Schema")
+	return text
+}
+
+func placesOfJUnit(t *testing.T, raw []byte, summary lint.Summary) []string {
+	t.Helper()
+	var document struct {
+		XMLName xml.Name `xml:"testsuites"`
+		Suites  []struct {
+			Tests    int `xml:"tests,attr"`
+			Failures int `xml:"failures,attr"`
+			Skipped  int `xml:"skipped,attr"`
+			Cases    []struct {
+				File    string    `xml:"file,attr"`
+				Line    int       `xml:"line,attr"`
+				Name    string    `xml:"name,attr"`
+				Failure *struct{} `xml:"failure"`
+				Skipped *struct{} `xml:"skipped"`
+			} `xml:"testcase"`
+		} `xml:"testsuite"`
+	}
+	require.NoError(t, xml.Unmarshal(raw, &document))
+	suite := document.Suites[0]
+	assert.Equal(t, len(suite.Cases), suite.Tests)
+	assert.Equal(t, summary.Deny, suite.Failures)
+	skipped := 0
+	var places []string
+	for _, one := range suite.Cases {
+		if one.Skipped != nil {
+			skipped++
+			continue
+		}
+		severity := "warn"
+		if one.Failure != nil {
+			severity = "deny"
+		}
+		words := strings.Fields(one.Name)
+		places = append(places, fmt.Sprintf("%s:%d %s %s", one.File, one.Line, severity, words[len(words)-1]))
+	}
+	assert.Equal(t, skipped, suite.Skipped)
+	return places
+}
+
+func placesOfGitHub(t *testing.T, raw []byte) []string {
+	t.Helper()
+	command := regexp.MustCompile(`^::(error|warning) file=([^,:]+),line=(\d+),col=\d+,title=(\w+)::.+$`)
+	severities := map[string]string{"error": "deny", "warning": "warn"}
+	var places []string
+	for line := range strings.Lines(string(raw)) {
+		if match := command.FindStringSubmatch(strings.TrimSuffix(line, "\n")); match != nil {
+			places = append(places, fmt.Sprintf("%s:%s %s %s", match[2], match[3], severities[match[1]], match[4]))
+		} else {
+			assert.Regexp(t, `^::notice title=Not checked::`, line)
+		}
+	}
+	return places
+}
+
+func placesOfText(t *testing.T, raw []byte) []string {
+	t.Helper()
+	var places []string
+	for _, match := range regexp.MustCompile(`(?m)^(\S+:\d+):\d+: (\w+) (\w+)`).FindAllStringSubmatch(string(raw), -1) {
+		places = append(places, strings.Join(match[1:], " "))
+	}
+	return places
+}
+
+func TestStrictMakesADenialOfWhatIsUnchecked(t *testing.T) {
+	var lax, strict recorder
+	summary := run(t, lint.Linter{}, &lax, "unknown.yaml")
+	assert.Empty(t, lax.findings)
+	assert.Equal(t, lint.Summary{Objects: 1, Unchecked: 1, Reason: "no Istio CR was given"}, summary)
+
+	summary = run(t, lint.Linter{Strict: true}, &strict, "unknown.yaml")
+	require.Len(t, strict.findings, 1)
+	assert.Equal(t, string(policy.RegistryUnknown), strict.findings[0].Code)
+	assert.Equal(t, 1, summary.Deny)
+}
+
+// Files are not a cluster: only with all of it known, absence means something.
+func TestAbsenceMeansSomethingInACompleteWorldOnly(t *testing.T) {
+	var offline, complete recorder
+	run(t, lint.Linter{}, &offline, "clean.yaml")
+	run(t, lint.Linter{Complete: true}, &complete, "clean.yaml")
+	assert.Empty(t, offline.findings)
+	require.Len(t, complete.findings, 1)
+	assert.Equal(t, string(policy.ServiceNotFound), complete.findings[0].Code)
+}
+
+func TestUnreadableFilesAreFindingsAndDoNotHideTheNext(t *testing.T) {
+	dir := t.TempDir()
+	gone := filepath.Join(dir, "a.yaml")
+	require.NoError(t, os.WriteFile(gone, nil, 0o600))
+	broken := filepath.Join(dir, "b.yaml")
+	require.NoError(t, os.WriteFile(broken, []byte("a: 1\n---\nb: [x\n---\napiVersion: v1\nkind: Service\nmetadata: {name: x, annotations: {extauth-guard.io/x: z}}\n"), 0o600))
+	files, err := manifest.Find([]string{dir}, nil)
+	require.NoError(t, err)
+	require.NoError(t, os.Remove(gone))
+	var got recorder
+	summary, err := lint.Linter{Source: registry.NewWorld("")}.Run(t.Context(), files.List, &got)
+	require.NoError(t, err)
+	assert.Equal(t, 2, summary.Unreadable)
+	require.Len(t, got.findings, 3)
+	assert.Equal(t, lint.Unreadable, got.findings[0].Code)
+	assert.Contains(t, got.findings[0].Message, "no such file")
+	assert.Equal(t, []int{3, 4}, []int{got.findings[1].Line, got.findings[1].Column})
+	assert.Equal(t, string(policy.InvalidAnnotation), got.findings[2].Code)
+}
+
+// The order of documents says nothing: facts may come after what needs them, and
+// both of two APIRules in conflict are told.
+func TestConflictsAcrossDocuments(t *testing.T) {
+	rule := func(name, authorizer string) string {
+		return fmt.Sprintf("apiVersion: gateway.kyma-project.io/v2\nkind: APIRule\nmetadata: {name: %s, namespace: a}\n"+
+			"spec: {hosts: [%s.example.com], service: {name: s, port: 1}, rules: [{path: /*, methods: [GET]%s}]}\n---\n", name, name, authorizer)
+	}
+	dir := t.TempDir()
+	text := rule("one", ", extAuth: {authorizers: [x]}") + rule("two", "") +
+		"apiVersion: v1\nkind: Service\nmetadata: {name: s, namespace: a, annotations: {extauth-guard.io/authorizers: z}}\nspec: {selector: {a: b}}\n"
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "all.yaml"), []byte(text), 0o600))
+	files, err := manifest.Find([]string{dir}, nil)
+	require.NoError(t, err)
+	world := registry.NewWorld("")
+	settings := policy.DefaultSettings()
+	require.NoError(t, lint.Collect(t.Context(), files.List, world, settings, "default"))
+	world.SetRegistry(policy.StaticRegistry("--authorizers", []string{"x", "z"}))
+	var got recorder
+	_, err = lint.Linter{Source: world, Settings: settings}.Run(t.Context(), files.List, &got)
+	require.NoError(t, err)
+	var names []string
+	for _, finding := range got.findings {
+		if finding.Code == string(policy.AuthorizerConflict) {
+			names = append(names, finding.Name)
+		}
+	}
+	assert.Equal(t, []string{"one", "two"}, names)
+}
+
+// The mutating webhook refuses what Inject cannot read. Lint relies on Check to
+// report all of that.
+func TestCheckReportsWhatInjectDoes(t *testing.T) {
+	view := apirule.Parse(map[string]any{
+		"metadata": map[string]any{"name": "a", "annotations": map[string]any{"extauth-guard.io/inject": "perhaps"}},
+		"spec":     map[string]any{"rules": []any{map[string]any{"path": "/"}}},
+	}, "shop")
+	facts := policy.Facts{Namespaces: map[string]policy.Namespace{"shop": {Annotations: map[string]string{"extauth-guard.io/x": ""}}}}
+	injection := policy.Inject(view, facts, policy.DefaultSettings())
+	require.Len(t, injection.Findings, 2)
+	checked := map[string]bool{}
+	for _, finding := range policy.Check(view, facts, policy.DefaultSettings()) {
+		checked[finding.Err.Error()] = true
+	}
+	for _, finding := range injection.Findings {
+		assert.True(t, checked[finding.Err.Error()], finding.Err.Error())
+	}
+}
+
+// manyAPIRules writes a stream of APIRules that all lead to one Service.
+func manyAPIRules(t testing.TB, n int) string {
+	t.Helper()
+	var text strings.Builder
+	for i := range n {
+		name := "rule-" + strconv.Itoa(i)
+		fmt.Fprintf(&text, "apiVersion: gateway.kyma-project.io/v2\nkind: APIRule\nmetadata:\n  name: %s\n  annotations:\n    extauth-guard.io/inject: \"true\"\n"+
+			"spec:\n  hosts: [%s.example.com]\n  service: {name: s, port: 80}\n  rules:\n  - path: /*\n    methods: [GET]\n---\n", name, name)
+	}
+	path := filepath.Join(t.TempDir(), "many.yaml")
+	require.NoError(t, os.WriteFile(path, []byte(text.String()), 0o600))
+	return path
+}
+
+func TestMemoryDoesNotGrowWithTheStream(t *testing.T) {
+	heap := func(n int) uint64 {
+		files, err := manifest.Find([]string{manyAPIRules(t, n)}, nil)
+		require.NoError(t, err)
+		world := registry.NewWorld("")
+		settings := policy.DefaultSettings()
+		require.NoError(t, lint.Collect(t.Context(), files.List, world, settings, "default"))
+		summary, err := lint.Linter{Source: world, Settings: settings}.Run(t.Context(), files.List, &recorder{})
+		require.NoError(t, err)
+		require.Equal(t, n, summary.Objects)
+		runtime.GC()
+		var stats runtime.MemStats
+		runtime.ReadMemStats(&stats)
+		runtime.KeepAlive(world)
+		return stats.HeapAlloc
+	}
+	small := heap(100)
+	large := heap(5000)
+	assert.Less(t, large, small+1<<20, "5,000 documents of 300 bytes leave no trace")
+}
+
+func BenchmarkThousandFiles(b *testing.B) {
+	dir := b.TempDir()
+	raw, err := os.ReadFile(filepath.Join("testdata", "clean.yaml"))
+	require.NoError(b, err)
+	for i := range 1000 {
+		require.NoError(b, os.WriteFile(filepath.Join(dir, strconv.Itoa(i)+".yaml"), raw, 0o600))
+	}
+	files, err := manifest.Find([]string{dir}, nil)
+	require.NoError(b, err)
+	settings := policy.DefaultSettings()
+	for b.Loop() {
+		world := registry.NewWorld("")
+		require.NoError(b, lint.Collect(b.Context(), files.List, world, settings, "default"))
+		_, err = lint.Linter{Source: world, Settings: settings}.Run(b.Context(), files.List, &recorder{})
+		require.NoError(b, err)
+	}
+}
