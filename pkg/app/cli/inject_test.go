@@ -1,0 +1,147 @@
+// Copyright The extauth-guard Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package cli_test
+
+import (
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+const shop = `# Ours.
+apiVersion: v1
+kind: Namespace
+metadata: {name: shop, annotations: {extauth-guard.io/inject: "true"}}
+---
+apiVersion: gateway.kyma-project.io/v2
+kind: APIRule
+metadata:
+  name: cart # quick
+  namespace: shop
+spec:
+  rules:
+  - path: /status
+    methods: [GET]
+    noAuth: true
+
+  # Everything else.
+  - path: /*
+    methods: [GET]
+---
+kind: ConfigMap
+`
+
+const shopInjected = `# Ours.
+apiVersion: v1
+kind: Namespace
+metadata: {name: shop, annotations: {extauth-guard.io/inject: "true"}}
+---
+apiVersion: gateway.kyma-project.io/v2
+kind: APIRule
+metadata:
+  name: cart # quick
+  namespace: shop
+  annotations:
+    extauth-guard.io/injected: '[{"rule":1,"authorizers":["oauth2-proxy"],"from":"Namespace"}]'
+spec:
+  rules:
+  - path: /status
+    methods: [GET]
+    noAuth: true
+
+  # Everything else.
+  - path: /*
+    methods: [GET]
+    extAuth:
+      authorizers:
+      - oauth2-proxy
+---
+kind: ConfigMap
+`
+
+func TestInjectPrintsWhatTheWebhookStores(t *testing.T) {
+	code, stdout, stderr := run(t, shop, "inject", "-")
+	assert.Equal(t, 0, code)
+	assert.Equal(t, shopInjected, stdout)
+	assert.Equal(t, `stdin:13: APIRule shop/cart rule 0 (/status): left alone, LeftOpen: it says "noAuth: true", which nobody allowed to replace
+stdin:18: APIRule shop/cart rule 1 (/*): injected oauth2-proxy, asked by Namespace
+1 injected, 1 left alone
+`, stderr)
+
+	code, again, _ := run(t, stdout, "inject", "-", "-q")
+	assert.Equal(t, 0, code)
+	assert.Equal(t, stdout, again, "injecting twice changes nothing")
+}
+
+func TestInjectDiff(t *testing.T) {
+	code, stdout, _ := run(t, shop, "inject", "-", "--diff")
+	assert.Equal(t, 0, code)
+	assert.Equal(t, `--- a/stdin
++++ b/stdin
+@@ -8,6 +8,8 @@
+ metadata:
+   name: cart # quick
+   namespace: shop
++  annotations:
++    extauth-guard.io/injected: '[{"rule":1,"authorizers":["oauth2-proxy"],"from":"Namespace"}]'
+ spec:
+   rules:
+   - path: /status
+@@ -17,5 +19,8 @@
+   # Everything else.
+   - path: /*
+     methods: [GET]
++    extAuth:
++      authorizers:
++      - oauth2-proxy
+ ---
+ kind: ConfigMap
+`, stdout)
+}
+
+func TestInjectInPlace(t *testing.T) {
+	path := write(t, "shop.yaml", shop)
+	require.NoError(t, os.Chmod(path, 0o640))
+	link := filepath.Join(t.TempDir(), "link.yaml")
+	require.NoError(t, os.Symlink(path, link))
+
+	code, stdout, _ := run(t, "", "inject", link, "--in-place")
+	assert.Equal(t, 0, code)
+	assert.Empty(t, stdout)
+	got, err := os.ReadFile(path)
+	require.NoError(t, err)
+	assert.Equal(t, shopInjected, string(got))
+	info, err := os.Stat(path)
+	require.NoError(t, err)
+	assert.Equal(t, os.FileMode(0o640), info.Mode())
+	entries, err := os.ReadDir(filepath.Dir(path))
+	require.NoError(t, err)
+	assert.Len(t, entries, 1, "no temporary file stays")
+
+	code, _, stderr := run(t, shop, "inject", "-", "--in-place")
+	assert.NotEqual(t, 0, code)
+	assert.Contains(t, stderr, "only a file can be changed in place")
+}
+
+func TestInjectSeparatesFilesAndRefuses(t *testing.T) {
+	dir := t.TempDir()
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "a.yaml"), []byte("a: 1"), 0o600))
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "b.yaml"), []byte("b: 2\n"), 0o600))
+	code, stdout, _ := run(t, "", "inject", dir, "-q")
+	assert.Equal(t, 0, code)
+	assert.Equal(t, "a: 1\n---\nb: 2\n", stdout)
+
+	bad := "apiVersion: gateway.kyma-project.io/v2\nkind: APIRule\nmetadata: {name: a, annotations: {extauth-guard.io/inject: perhaps}}\nspec: {rules: [{path: /}]}\n"
+	code, stdout, stderr := run(t, bad, "inject", "-")
+	assert.Equal(t, 1, code)
+	assert.Equal(t, bad, stdout)
+	assert.Contains(t, stderr, "stdin:3: deny InvalidAnnotation: metadata.annotations[extauth-guard.io/inject]")
+
+	code, stdout, _ = run(t, "a: [\n", "inject", "-")
+	assert.Equal(t, 2, code)
+	assert.Equal(t, "a: [\n", stdout)
+}
