@@ -8,6 +8,7 @@ TOOL := go tool -modfile=hack/tools/go.mod
 GOLANGCI_LINT := $(TOOL) golangci-lint
 CONTROLLER_GEN := $(TOOL) controller-gen
 GOVULNCHECK := $(TOOL) govulncheck
+BENCHSTAT := $(TOOL) benchstat
 
 # Does not compile with the YAML parser that golangci-lint needs, so it has a
 # module of its own, as every such tool gets.

@@ -1,0 +1,70 @@
+// Copyright The extauth-guard Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// block is a number of like requests in a row.
+type block struct {
+	latencies []time.Duration
+	errors    int
+	wall      time.Duration
+	// cpu is the processor time of the scenario's webhook server.
+	cpu time.Duration
+}
+
+// measure sends a block. The number of requests that are under way at any moment
+// is concurrency.
+func (p *plane) measure(ctx context.Context, one scenario, concurrency, requests int, dryRun bool) (_ block, err error) {
+	result := block{latencies: make([]time.Duration, requests)}
+	before, err := p.cpuOf(one.server)
+	if err != nil {
+		return block{}, err
+	}
+	var next, failed atomic.Int64
+	var failure atomic.Pointer[error]
+	var workers sync.WaitGroup
+	begin := time.Now()
+	for range concurrency {
+		workers.Go(func() {
+			for i := int(next.Add(1)) - 1; i < requests; i = int(next.Add(1)) - 1 {
+				method, path, contentType, body := one.request(fmt.Sprintf("request-%d", i), i, dryRun)
+				start := time.Now()
+				_, err := p.send(ctx, method, path, contentType, body)
+				result.latencies[i] = time.Since(start)
+				if err != nil {
+					failed.Add(1)
+					failure.Store(&err)
+				}
+			}
+		})
+	}
+	workers.Wait()
+	result.wall, result.errors = time.Since(begin), int(failed.Load())
+	after, err := p.cpuOf(one.server)
+	result.cpu = after - before
+	if result.errors == requests {
+		err = errors.Join(err, *failure.Load())
+	}
+	if !dryRun {
+		_, deleted := p.send(ctx, http.MethodDelete, fmt.Sprintf(apirulePath, one.namespace()), "", nil)
+		err = errors.Join(err, deleted)
+	}
+	return result, errors.Join(err, ctx.Err())
+}
+
+func (p *plane) cpuOf(server string) (time.Duration, error) {
+	if server == "" {
+		return 0, nil
+	}
+	return p.servers[server].cpu()
+}

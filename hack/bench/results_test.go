@@ -1,0 +1,97 @@
+// Copyright The extauth-guard Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"encoding/json"
+	"encoding/xml"
+	"errors"
+	"io"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// recorded has rounds in which every scenario takes the same time, in
+// milliseconds.
+func recorded(times map[string]int) recording {
+	blocks := recording{}
+	for name, millis := range times {
+		for range 3 {
+			took := time.Duration(millis) * time.Millisecond
+			at := key{name, 1}
+			blocks[at] = append(blocks[at], block{
+				latencies: []time.Duration{took, took}, wall: 2 * took, cpu: 4 * time.Millisecond,
+			})
+		}
+	}
+	return blocks
+}
+
+func TestSummarise(t *testing.T) {
+	r := summarise(recorded(map[string]int{"a": 4, "an": 4, "n": 8, "b": 8, "c": 9, "d": 10}), []int{1}, seeded())
+	assert.Equal(t, cell{P50: 10_000, P95: 10_000, P99: 10_000, Mean: 10_000, RPS: 100, CPU: 2}, r.Cases["d"]["c1"])
+	assert.InDelta(t, 2.5, r.Ratios["d_over_a"]["c1"].P50, 1e-9)
+	assert.InDelta(t, 1.5, r.Added["d_over_b"]["c1"].P50, 1e-9, "6 ms more against 4 ms more")
+	assert.InDelta(t, 1.25, r.Added["c_over_n"]["c1"].P99, 1e-9, "5 ms more against 4 ms more")
+	assert.NotContains(t, r.Ratios, "e_over_d", "what was not measured is not compared")
+}
+
+func TestSummariseHasNoNumberThatJSONLacks(t *testing.T) {
+	r := summarise(recorded(map[string]int{"a": 4, "b": 4, "d": 10}), []int{1}, seeded())
+	_, err := json.Marshal(r)
+	require.NoError(t, err)
+	assert.Zero(t, r.Added["d_over_b"]["c1"].P50, "b adds nothing to a, so there is no ratio")
+}
+
+func TestTableHasARowForEveryScenario(t *testing.T) {
+	times := map[string]int{}
+	for _, one := range scenarios() {
+		times[one.name] = 5
+	}
+	r := summarise(recorded(times), []int{1}, seeded())
+	r.Meta.Concurrency = []int{1}
+	var table strings.Builder
+	writeTable(&table, r)
+	for _, one := range scenarios() {
+		assert.Contains(t, table.String(), "| "+one.name+" | "+one.title+" | 5.00 | 5.00 |")
+	}
+	assert.Contains(t, table.String(), "| d / a | 1.00 [1.00–1.00] / 1.00 [1.00–1.00] |")
+	for row := range strings.Lines(table.String()) {
+		if strings.HasPrefix(row, "| a |") || strings.HasPrefix(row, "| d |") {
+			assert.Equal(t, 12, strings.Count(row, "|"), row)
+		}
+	}
+}
+
+func TestPlotsAreXML(t *testing.T) {
+	times := map[string]int{}
+	for _, one := range scenarios() {
+		times[one.name] = 5
+	}
+	r := summarise(recorded(times), []int{1}, seeded())
+	r.Meta.Concurrency = []int{1}
+	for name, plot := range map[string]string{
+		"ratios":             plotRatios(r),
+		"growth":             plotGrowth([]point{{Objects: 10, With: 5000, Without: 3000}, {Objects: 10_000, With: 5100, Without: 3000}}),
+		"growth of one size": plotGrowth([]point{{Objects: 10, With: 5000, Without: 3000}}),
+		"growth of nothing":  plotGrowth(nil),
+	} {
+		t.Run(name, func(t *testing.T) {
+			decoder := xml.NewDecoder(strings.NewReader(plot))
+			for {
+				_, err := decoder.Token()
+				if errors.Is(err, io.EOF) {
+					break
+				}
+				require.NoError(t, err)
+			}
+			assert.NotContains(t, plot, "NaN")
+			assert.NotContains(t, plot, "Inf")
+		})
+	}
+}

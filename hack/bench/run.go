@@ -1,0 +1,270 @@
+// Copyright The extauth-guard Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+)
+
+// options say how much is measured.
+type options struct {
+	rounds      int
+	block       int
+	concurrency []int
+	objects     int
+	authorizers int
+	real        bool
+	http1       bool
+	limit       string // GOMEMLIMIT of the last start in the large cluster
+}
+
+// stage is two clusters that run at the same time: a small one and a large one.
+type stage struct {
+	options
+	random       *rand.Rand
+	progress     io.Writer
+	small, large *plane
+	growth       []point
+	largeCosts   []largeCost
+}
+
+// openStage builds the programs, starts both clusters and everything in them.
+func openStage(ctx context.Context, root, directory string, o options, random *rand.Rand, progress io.Writer) (_ *stage, err error) {
+	s := &stage{options: o, random: random, progress: progress}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, s.close())
+		}
+	}()
+	built := programs{ours: filepath.Join(directory, "webhook"), noop: filepath.Join(directory, "noop")}
+	for program, source := range map[string]string{built.ours: "./cmd/webhook", built.noop: "./hack/bench/noop"} {
+		build := exec.CommandContext(ctx, "go", "build", "-trimpath", "-ldflags", "-s -w", "-o", program, source)
+		build.Dir, build.Stderr = root, os.Stderr
+		if err := build.Run(); err != nil {
+			return nil, fmt.Errorf("building %s: %w", source, err)
+		}
+	}
+	s.say("Starting two control planes …")
+	if o.http1 {
+		// What kube-apiserver's clients understand (apimachinery, util/net/http.go).
+		// To a Service it speaks HTTP/1.1 whatever this says, to a URL it does then.
+		if err := os.Setenv("DISABLE_HTTP2", "true"); err != nil {
+			return nil, err
+		}
+	}
+	var group errgroup.Group
+	group.Go(func() (err error) {
+		s.small, err = openPlane(ctx, root, filepath.Join(directory, "small"), built)
+		return err
+	})
+	group.Go(func() (err error) {
+		s.large, err = openPlane(ctx, root, filepath.Join(directory, "large"), built)
+		return err
+	})
+	err = group.Wait()
+	if o.http1 {
+		err = errors.Join(err, os.Unsetenv("DISABLE_HTTP2"))
+	}
+	if err != nil {
+		return nil, err
+	}
+	return s, s.prepare(ctx)
+}
+
+func (s *stage) prepare(ctx context.Context) error {
+	for _, side := range []struct {
+		plane       *plane
+		large       bool
+		authorizers int
+	}{{s.small, false, 1}, {s.large, true, s.authorizers}} {
+		own := sideOf(side.large)
+		if err := side.plane.prepare(ctx, own, side.authorizers); err != nil {
+			return fmt.Errorf("preparing a cluster: %w", err)
+		}
+		if err := side.plane.serveOurs(ctx); err != nil {
+			return err
+		}
+		var namespaces []string
+		for _, one := range own {
+			if one.server == oursServer {
+				namespaces = append(namespaces, one.namespace())
+			}
+		}
+		if err := side.plane.registerOurs(ctx, namespaces); err != nil {
+			return fmt.Errorf("registering the webhooks: %w", err)
+		}
+	}
+	if err := s.small.serveNoop(ctx); err != nil {
+		return err
+	}
+	policy, binding := policyOnly()
+	if err := errors.Join(s.small.create(ctx, registrations+"/validatingadmissionpolicies", policy),
+		s.small.create(ctx, registrations+"/validatingadmissionpolicybindings", binding)); err != nil {
+		return fmt.Errorf("registering the policy: %w", err)
+	}
+	for _, one := range scenarios() {
+		if err := s.on(one).verify(ctx, one); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func sideOf(large bool) []scenario {
+	var side []scenario
+	for _, one := range scenarios() {
+		if one.large == large {
+			side = append(side, one)
+		}
+	}
+	return side
+}
+
+func (s *stage) on(one scenario) *plane {
+	if one.large {
+		return s.large
+	}
+	return s.small
+}
+
+// grow fills the large cluster, measures on the way, and starts the webhook anew
+// once it is full.
+func (s *stage) grow(ctx context.Context) error {
+	with, without := byName("e"), byName("ea")
+	reached := 0
+	for size := 10; ; size *= 10 {
+		size = min(size, s.objects)
+		s.say("Growing the large cluster to %d APIRules and Services …", size)
+		begin := time.Now()
+		if err := s.large.populate(ctx, reached, size); err != nil {
+			return fmt.Errorf("filling the large cluster: %w", err)
+		}
+		s.say("  took %s", time.Since(begin).Round(time.Second))
+		reached = size
+		measured := recording{}
+		for range max(3, s.rounds/2) {
+			if err := s.round(ctx, measured, []scenario{with, without}, 1, true); err != nil {
+				return err
+			}
+		}
+		s.growth = append(s.growth, point{
+			Objects: size,
+			With:    cellOf(measured[key{with.name, 1}]).P50,
+			Without: cellOf(measured[key{without.name, 1}]).P50,
+		})
+		if size == s.objects {
+			break
+		}
+	}
+	limits := []string{""}
+	if s.limit != "" {
+		limits = append(limits, s.limit)
+	}
+	for _, limit := range limits {
+		var env []string
+		if limit != "" {
+			env = []string{"GOMEMLIMIT=" + limit}
+		}
+		if err := s.large.serveOurs(ctx, env...); err != nil {
+			return err
+		}
+		if err := s.large.verify(ctx, with); err != nil {
+			return err
+		}
+		cost, err := s.costOfLarge(ctx, limit)
+		if err != nil {
+			return err
+		}
+		s.largeCosts = append(s.largeCosts, cost)
+	}
+	return nil
+}
+
+func (s *stage) costOfLarge(ctx context.Context, limit string) (largeCost, error) {
+	server := s.large.servers[oursServer]
+	used, err := server.memory()
+	if err != nil {
+		return largeCost{}, err
+	}
+	heap, err := s.large.heap(ctx)
+	return largeCost{
+		Objects: s.objects, GoMemLimit: limit, Ready: rounded(server.ready.Seconds()),
+		RSS: rounded(used.now), Peak: rounded(used.peak), Heap: rounded(heap),
+	}, err
+}
+
+func byName(name string) scenario {
+	for _, one := range scenarios() {
+		if one.name == name {
+			return one
+		}
+	}
+	return scenario{}
+}
+
+// measureAll runs the rounds. In each, every scenario has one block at every
+// concurrency, in an order that is drawn anew.
+func (s *stage) measureAll(ctx context.Context, dryRun bool) (recording, error) {
+	var chosen []scenario
+	for _, one := range scenarios() {
+		if dryRun || one.real {
+			chosen = append(chosen, one)
+		}
+	}
+	blocks := recording{}
+	for round := range s.rounds + 1 { // the first warms everything up and is not kept
+		into := blocks
+		if round == 0 {
+			into = recording{}
+		}
+		begin := time.Now()
+		for _, concurrency := range s.concurrency {
+			if err := s.round(ctx, into, chosen, concurrency, dryRun); err != nil {
+				return nil, err
+			}
+		}
+		s.say("Round %d of %d, dry run %t: %s", round, s.rounds, dryRun, time.Since(begin).Round(100*time.Millisecond))
+	}
+	return blocks, nil
+}
+
+func (s *stage) round(ctx context.Context, into recording, chosen []scenario, concurrency int, dryRun bool) error {
+	for _, i := range s.random.Perm(len(chosen)) {
+		one := chosen[i]
+		measured, err := s.on(one).measure(ctx, one, concurrency, s.size(concurrency), dryRun)
+		if err != nil {
+			return fmt.Errorf("measuring %s: %w", one.name, err)
+		}
+		at := key{one.name, concurrency}
+		into[at] = append(into[at], measured)
+	}
+	return nil
+}
+
+// size is the number of requests of a block. With several under way it is twice
+// as many, which take less time nevertheless.
+func (s *stage) size(concurrency int) int {
+	if concurrency == 1 {
+		return s.block
+	}
+	return 2 * s.block
+}
+
+func (s *stage) close() error {
+	return errors.Join(s.small.close(), s.large.close())
+}
+
+func (s *stage) say(format string, args ...any) {
+	_, _ = fmt.Fprintf(s.progress, "%s "+format+"\n", append([]any{time.Now().Format(time.TimeOnly)}, args...)...)
+}
