@@ -152,26 +152,26 @@ func send(handler http.Handler, body []byte) string {
 
 func noOp(tb testing.TB) http.Handler {
 	tb.Helper()
-	return serving(tb, admission.HandlerFunc(func(context.Context, admission.Request) admission.Response {
-		return admission.Allowed("")
-	}))
+	return serving(tb, &admission.Webhook{
+		Handler: admission.HandlerFunc(func(context.Context, admission.Request) admission.Response { return admission.Allowed("") }),
+	})
 }
 
 func mutating(tb testing.TB, size int) http.Handler {
 	tb.Helper()
-	return serving(tb, &webhook.Injector{Decider: measured(tb, size)})
+	return serving(tb, webhook.Serving(&webhook.Injector{Decider: measured(tb, size)}))
 }
 
 func validating(tb testing.TB, size int) http.Handler {
 	tb.Helper()
-	return serving(tb, &webhook.Validator{Decider: measured(tb, size)})
+	return serving(tb, webhook.Serving(&webhook.Validator{Decider: measured(tb, size)}))
 }
 
-// serving wraps a handler as the server of controller-runtime does. The log is
+// serving wraps a webhook as the server of controller-runtime does. The log is
 // the real one, written to nowhere.
-func serving(tb testing.TB, handler admission.Handler) http.Handler {
+func serving(tb testing.TB, hook *admission.Webhook) http.Handler {
 	tb.Helper()
-	standalone, err := admission.StandaloneWebhook(&admission.Webhook{Handler: handler}, admission.StandaloneOptions{
+	standalone, err := admission.StandaloneWebhook(hook, admission.StandaloneOptions{
 		Logger: logr.FromSlogHandler(slog.NewJSONHandler(io.Discard, nil)), MetricsPath: "/benchmark",
 	})
 	require.NoError(tb, err)

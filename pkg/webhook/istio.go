@@ -7,6 +7,7 @@ import (
 	"context"
 
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/klog/v2"
 	"sigs.k8s.io/controller-runtime/pkg/log"
 	"sigs.k8s.io/controller-runtime/pkg/webhook/admission"
 
@@ -32,7 +33,8 @@ func (h *IstioGuard) Handle(ctx context.Context, req admission.Request) admissio
 		facts := h.Source.IstioFacts(types.NamespacedName{Namespace: req.Namespace, Name: req.Name})
 		response := h.answer(ValidateIstio, req, istio.Kind, policy.CheckIstio(change.before, change.after, facts))
 		for _, name := range policy.AllowedRemovals(change.before, change.after, facts) {
-			log.FromContext(ctx).Info("Removing an authorizer in use, as the annotation allows", "authorizer", name)
+			log.FromContext(ctx).Info("Removing an authorizer in use, as the annotation allows",
+				"istio", klog.KRef(req.Namespace, req.Name), "authorizer", name, "user", req.UserInfo.Username)
 			h.Metrics.AllowedRemoval()
 		}
 		return response

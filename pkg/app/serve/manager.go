@@ -122,7 +122,7 @@ func register(server ctrlwebhook.Server, decider webhook.Decider) {
 			Decider: decider, Hook: webhook.ValidateNamespace, Kind: annotation.Namespace, Resource: "namespaces",
 		},
 	} {
-		server.Register(path, &admission.Webhook{Handler: handler})
+		server.Register(path, webhook.Serving(handler))
 	}
 }
 
