@@ -29,6 +29,10 @@ test-architecture: ## Prove who imports whom, and what is spelled where.
 test-integration: ## Run the suites against a real kube-apiserver and etcd.
 	packages=$$(hack/test-packages.sh integration); $(CONTROL_PLANE) go test $(RACE) $(TEST_FLAGS) $$packages
 
+.PHONY: scale
+scale: ## Measure memory, start and admission with 10,000 APIRules and Services against 10; fails over budget.
+	$(CONTROL_PLANE) go run ./hack/scale
+
 .PHONY: fuzz
 fuzz: ## Run each fuzz test for FUZZTIME (30s).
 	FUZZTIME=$(FUZZTIME) hack/fuzz.sh
