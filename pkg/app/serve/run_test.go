@@ -33,6 +33,7 @@ the cluster once. On SIGTERM it goes on answering for server.shutdownDelay.
 
 Usage:
   webhook [flags]
+  webhook [command]
 
 Examples:
   # In a cluster, as the chart runs it
@@ -41,11 +42,18 @@ Examples:
   # On a laptop, with a certificate of its own
   webhook --config local.yaml --kubeconfig ~/.kube/config
 
+Available Commands:
+  help        Help about any command
+  selfcheck   Try the webhooks of a cluster with two creates as a dry run
+  unregister  Delete the webhook configurations, so that the API server asks nobody any more
+
 Flags:
       --config file       configuration file, of kind WebhookConfig
   -h, --help              help for webhook
       --kubeconfig file   kubeconfig file; default: $KUBECONFIG, the Pod's own service account, ~/.kube/config
   -v, --version           version for webhook
+
+Use "webhook [command] --help" for more information about a command.
 `
 	assert.Equal(t, want, out.String())
 }
