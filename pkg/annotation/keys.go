@@ -107,13 +107,22 @@ func Own(annotations map[string]string) map[string]string {
 // Of returns the annotations of a decoded object; what is not a string is left
 // out, because the API server refuses it.
 func Of(object map[string]any) map[string]string {
+	return textsIn(object, "annotations")
+}
+
+// LabelsOf returns the labels of a decoded object, in the same way.
+func LabelsOf(object map[string]any) map[string]string {
+	return textsIn(object, "labels")
+}
+
+func textsIn(object map[string]any, part string) map[string]string {
 	metadata, _ := object["metadata"].(map[string]any)
-	annotations, _ := metadata["annotations"].(map[string]any)
+	values, _ := metadata[part].(map[string]any)
 	var texts map[string]string
-	for key, value := range annotations {
+	for key, value := range values {
 		if text, ok := value.(string); ok {
 			if texts == nil {
-				texts = make(map[string]string, len(annotations))
+				texts = make(map[string]string, len(values))
 			}
 			texts[key] = text
 		}

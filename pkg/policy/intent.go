@@ -130,7 +130,9 @@ func (l levels) intentOf(rule apirule.Rule, settings Settings) (resolved intent,
 }
 
 func annotationFinding(err *field.Error) Finding {
-	return newFinding(InvalidAnnotation, Deny, fieldPath(err), fmt.Sprint(err.BadValue), err.Detail, err.Detail)
+	finding := newFinding(InvalidAnnotation, Deny, fieldPath(err), fmt.Sprint(err.BadValue), err.Detail, err.Detail)
+	finding.Subject = err.Field + " " + finding.Subject // the same value under another key is another fault
+	return finding
 }
 
 // dependencyFinding reports a fault on another object at the place that refers

@@ -13,6 +13,7 @@ import (
 
 	"github.com/extauth-guard/extauth-guard/pkg/annotation"
 	"github.com/extauth-guard/extauth-guard/pkg/apirule"
+	"github.com/extauth-guard/extauth-guard/pkg/apis/v1alpha1"
 	"github.com/extauth-guard/extauth-guard/pkg/istio"
 	"github.com/extauth-guard/extauth-guard/pkg/policy"
 	"github.com/extauth-guard/extauth-guard/pkg/registry"
@@ -141,9 +142,12 @@ func TestFactsHaveThePoliciesInOrderAndTheDomainOfTheGateway(t *testing.T) {
 
 func TestOptOutFactsHaveWhatDependsOnTheObject(t *testing.T) {
 	world := shopWorld()
+	assert.Empty(t, world.OptOutFacts(annotation.Service, named("shop", "a"), nil).APIRules, "nobody forbids it, so nothing is looked up")
+	forbids := &v1alpha1.ExtAuthPolicy{Spec: v1alpha1.ExtAuthPolicySpec{OptOut: v1alpha1.Forbidden}}
+	world.SetPolicy(policy.CompilePolicy(forbids))
 	list := func(kind annotation.Kind, name types.NamespacedName) []string {
 		var names []string
-		for _, view := range world.OptOutFacts(kind, name).APIRules {
+		for _, view := range world.OptOutFacts(kind, name, nil).APIRules {
 			names = append(names, view.NamespacedName().String())
 		}
 		return names

@@ -11,8 +11,6 @@ import (
 
 	"k8s.io/apimachinery/pkg/types"
 
-	"github.com/extauth-guard/extauth-guard/pkg/annotation"
-	"github.com/extauth-guard/extauth-guard/pkg/apirule"
 	"github.com/extauth-guard/extauth-guard/pkg/istio"
 	"github.com/extauth-guard/extauth-guard/pkg/policy"
 )
@@ -164,27 +162,6 @@ func (w *World) addPolicies(facts *policy.Facts, gateway string) {
 	if domain := w.cluster.domains[gateway]; domain != "" {
 		facts.GatewayDomains = map[string]string{gateway: domain}
 	}
-}
-
-// OptOutFacts returns the facts around the annotations of a Service or a
-// Namespace, without the time. It looks at every APIRule that depends on the
-// object, and never waits.
-func (w *World) OptOutFacts(kind annotation.Kind, name types.NamespacedName) policy.OptOutFacts {
-	w.mu.RLock()
-	defer w.mu.RUnlock()
-	facts := policy.OptOutFacts{Policies: w.cluster.compiled, Namespaces: maps.Clone(w.namespaces), GatewayDomains: maps.Clone(w.cluster.domains)}
-	users := w.references.byService[name]
-	if kind == annotation.Namespace {
-		users = w.references.byNamespace[name.Name]
-	}
-	for user := range users {
-		view := w.apirules[user]
-		if kind == annotation.Service || view.Namespace == name.Name {
-			facts.APIRules = append(facts.APIRules, view)
-		}
-	}
-	slices.SortFunc(facts.APIRules, func(a, b apirule.View) int { return compareNames(a.NamespacedName(), b.NamespacedName()) })
-	return facts
 }
 
 // same is true if values has value under key already.

@@ -14,6 +14,7 @@ import (
 
 	"k8s.io/apimachinery/pkg/types"
 
+	"github.com/extauth-guard/extauth-guard/pkg/annotation"
 	"github.com/extauth-guard/extauth-guard/pkg/apirule"
 	"github.com/extauth-guard/extauth-guard/pkg/policy"
 )
@@ -28,4 +29,8 @@ type Source interface {
 	// IstioFacts returns what is known around the Istio CR of that name, which
 	// need not exist. It never waits.
 	IstioFacts(name types.NamespacedName) policy.IstioFacts
+	// OptOutFacts returns what is known around the annotations of a Service or a
+	// Namespace, which need not exist and is about to have the given labels. It
+	// never waits.
+	OptOutFacts(kind annotation.Kind, name types.NamespacedName, labels map[string]string) policy.OptOutFacts
 }

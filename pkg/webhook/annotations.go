@@ -6,6 +6,7 @@ package webhook
 import (
 	"context"
 
+	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/webhook/admission"
 
 	"github.com/extauth-guard/extauth-guard/pkg/annotation"
@@ -14,7 +15,7 @@ import (
 
 // AnnotationGuard is the validating webhook of one kind of object that carries
 // annotations for APIRules: it answers with the findings of
-// [policy.CheckAnnotations].
+// [policy.CheckAnnotations] and [policy.CheckOptOut].
 type AnnotationGuard struct {
 	Decider
 	Hook     Hook
@@ -24,17 +25,36 @@ type AnnotationGuard struct {
 
 var _ admission.Handler = &AnnotationGuard{}
 
+// carrier is what is read of the object.
+type carrier struct {
+	annotations, labels map[string]string
+}
+
+func readCarrier(object map[string]any) carrier {
+	return carrier{annotations: annotation.Of(object), labels: annotation.LabelsOf(object)}
+}
+
 // Handle answers one request.
 func (h *AnnotationGuard) Handle(_ context.Context, req admission.Request) admission.Response {
 	return h.observe(h.Hook, req, func() admission.Response {
-		change, err := changed(req, "", h.Resource, annotation.Of)
+		change, err := changed(req, "", h.Resource, readCarrier)
 		if err != nil {
 			return refuse(err)
 		}
-		findings := policy.CheckAnnotations(h.Kind, *change.after)
+		findings := h.check(req, *change.after)
 		if change.before != nil && len(findings) > 0 {
-			findings = policy.Ratchet(policy.CheckAnnotations(h.Kind, *change.before), findings)
+			findings = policy.Ratchet(h.check(req, *change.before), findings)
 		}
 		return h.answer(h.Hook, req, string(h.Kind), findings)
 	})
+}
+
+func (h *AnnotationGuard) check(req admission.Request, of carrier) []policy.Finding {
+	name := types.NamespacedName{Namespace: req.Namespace, Name: req.Name}
+	if h.Kind == annotation.Namespace {
+		name.Namespace = "" // a request about a Namespace carries its name in both
+	}
+	facts := h.Source.OptOutFacts(h.Kind, name, of.labels)
+	facts.Now = h.Now()
+	return append(policy.CheckAnnotations(h.Kind, of.annotations), policy.CheckOptOut(h.Kind, name, of.annotations, facts)...)
 }

@@ -22,6 +22,7 @@ import (
 	"k8s.io/client-go/metadata"
 	"k8s.io/client-go/rest"
 
+	"github.com/extauth-guard/extauth-guard/pkg/annotation"
 	"github.com/extauth-guard/extauth-guard/pkg/apirule"
 	"github.com/extauth-guard/extauth-guard/pkg/policy"
 	"github.com/extauth-guard/extauth-guard/pkg/registry"
@@ -138,6 +139,12 @@ func (s *Source) Facts(ctx context.Context, view apirule.View) policy.Facts {
 // IstioFacts returns the facts around an Istio CR, from the watches.
 func (s *Source) IstioFacts(name types.NamespacedName) policy.IstioFacts {
 	return s.world.IstioFacts(name)
+}
+
+// OptOutFacts returns the facts around the annotations of a Service or a
+// Namespace, from the watches.
+func (s *Source) OptOutFacts(kind annotation.Kind, name types.NamespacedName, labels map[string]string) policy.OptOutFacts {
+	return s.world.OptOutFacts(kind, name, labels)
 }
 
 func missingIn(facts policy.Facts, view apirule.View) missing {
