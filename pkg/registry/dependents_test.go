@@ -89,8 +89,8 @@ func TestAChangeNamesTheAPIRulesThatDependOnIt(t *testing.T) {
 		}, []string{"Gateway other/c other/d shop/a shop/b"}},
 		"another Gateway reaches nobody":             {func(w *registry.World) { w.SetGateway(named("x", "y"), "example.com") }, []string{"Gateway"}},
 		"a policy reaches all":                       {func(w *registry.World) { w.SetPolicy(policy.ClusterPolicy{Name: "p"}) }, []string{"ExtAuthPolicy all"}},
-		"the endpoints of an authorizer reach users": {func(w *registry.World) { w.SetEndpoints(named("auth", "proxy"), "s", true) }, []string{"Endpoints shop/a"}},
-		"other endpoints reach nobody":               {func(w *registry.World) { w.SetEndpoints(named("shop", "a"), "s", true) }, []string{"Endpoints"}},
+		"the endpoints of an authorizer reach users": {func(w *registry.World) { w.SetEndpoints(named("auth", "proxy"), "s", true) }, []string{"EndpointSlice shop/a"}},
+		"other endpoints reach nobody":               {func(w *registry.World) { w.SetEndpoints(named("shop", "a"), "s", true) }, []string{"EndpointSlice"}},
 	}
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {

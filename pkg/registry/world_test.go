@@ -311,14 +311,14 @@ func TestWatchersAreToldAfterTheChange(t *testing.T) {
 	world.SetCustomPolicy(in("shop", "p"), registry.CustomPolicy{})
 	world.DeleteCustomPolicy(in("shop", "p"))
 	assert.Empty(t, cmp.Diff([]registry.Change{
-		{Kind: registry.Istio},
-		{Kind: registry.Istio, Name: in("kyma-system", "default")},
+		{Kind: registry.Istio, All: true},
+		{Kind: registry.Istio, Name: in("kyma-system", "default"), All: true},
 		{Kind: registry.Service, Name: in("shop", "cart")},
 		{Kind: registry.Service, Name: in("shop", "cart")},
 		{Kind: registry.Namespace, Name: in("", "shop")},
 		{Kind: registry.Namespace, Name: in("", "shop")},
-		{Kind: registry.APIRule, Name: in("shop", "a")},
-		{Kind: registry.APIRule, Name: in("shop", "a")},
+		{Kind: registry.APIRule, Name: in("shop", "a"), Affected: []types.NamespacedName{in("shop", "a")}},
+		{Kind: registry.APIRule, Name: in("shop", "a"), Affected: []types.NamespacedName{in("shop", "a")}},
 		{Kind: registry.CustomPolicies, Name: in("shop", "p")},
 		{Kind: registry.CustomPolicies, Name: in("shop", "p")},
 	}, told))
