@@ -1,0 +1,77 @@
+// Copyright The extauth-guard Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+// Command image builds the project's programs and packs them into an OCI archive,
+// with the layout that the Dockerfile makes, without a container engine.
+//
+// The same sources make the same bytes: there are no times and no names of this
+// machine in it. It prints the digest.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"os/signal"
+	"strings"
+	"syscall"
+)
+
+// options are the command line.
+type options struct {
+	out, name, version, revision string
+	architectures                []string
+	commands                     []string
+	entrypoint                   string
+	user                         string
+	add                          []string
+}
+
+func main() {
+	var o options
+	var architectures, commands string
+	flag.StringVar(&o.out, "out", "dist/image.tar", "the archive")
+	flag.StringVar(&o.name, "name", "localhost/extauth-guard:dev", "name and tag of the image")
+	flag.StringVar(&o.version, "version", "dev", "version, written into the programs and the labels")
+	flag.StringVar(&o.revision, "revision", "", "commit, for the labels")
+	flag.StringVar(&architectures, "arch", "amd64,arm64", "architectures")
+	flag.StringVar(&commands, "commands", "./cmd/...", "packages of the programs")
+	flag.StringVar(&o.entrypoint, "entrypoint", "/webhook", "what runs when nobody says what")
+	flag.StringVar(&o.user, "user", "65532:65532", "who runs it")
+	flag.Func("add", "FOLDER=/path/in/image; may be repeated", func(value string) error {
+		o.add = append(o.add, value)
+		return nil
+	})
+	flag.Parse()
+	o.architectures, o.commands = strings.Split(architectures, ","), strings.Split(commands, ",")
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	digest, err := build(ctx, o)
+	stop()
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "image:", err)
+		os.Exit(1)
+	}
+	fmt.Println(digest)
+}
+
+func build(ctx context.Context, o options) (digest string, err error) {
+	if !strings.Contains(o.name, ":") {
+		return "", fmt.Errorf("the name %q has no tag; say for example %s:dev", o.name, o.name)
+	}
+	scratch, err := os.MkdirTemp("", "extauth-guard-image-")
+	if err != nil {
+		return "", err
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(scratch)) }()
+	index, err := index(ctx, o, scratch)
+	if err != nil {
+		return "", err
+	}
+	if err := archive(index, o.name, o.out, scratch); err != nil {
+		return "", err
+	}
+	hash, err := index.Digest()
+	return hash.String(), err
+}
