@@ -8,6 +8,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"go/ast"
 	"go/parser"
@@ -131,7 +132,7 @@ func optsRow(kind string, call *ast.CallExpr) (string, error) {
 func descRow(call *ast.CallExpr) (string, error) {
 	name, ok := call.Args[0].(*ast.CallExpr) // BuildFQName(namespace, "", name)
 	if !ok || len(name.Args) != 3 {
-		return "", fmt.Errorf("a description whose name is not made by BuildFQName")
+		return "", errors.New("a description whose name is not made by BuildFQName")
 	}
 	return row(text(name.Args[2]), "gauge", texts(call.Args[2]), text(call.Args[1]))
 }

@@ -12,7 +12,6 @@ import (
 	"errors"
 	"flag"
 	"fmt"
-	"io"
 	"os"
 	"os/exec"
 	"os/signal"
@@ -41,7 +40,7 @@ func main() {
 	log.SetLogger(logr.Discard())
 	klog.SetLogger(logr.Discard())
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	err := run(ctx, os.Stdout, *objects, *rounds)
+	err := run(ctx, *objects, *rounds)
 	stop()
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "scale:", err)
@@ -49,7 +48,7 @@ func main() {
 	}
 }
 
-func run(ctx context.Context, out io.Writer, objects, rounds int) (err error) {
+func run(ctx context.Context, objects, rounds int) (err error) {
 	directory, err := os.MkdirTemp("", "extauth-guard-scale-")
 	if err != nil {
 		return err
@@ -62,7 +61,7 @@ func run(ctx context.Context, out io.Writer, objects, rounds int) (err error) {
 	clusters := []*cluster{{name: "small", objects: 10}, {name: "large", objects: objects}}
 	for _, one := range clusters {
 		defer func() { err = errors.Join(err, one.stop()) }()
-		fmt.Fprintf(out, "Filling the %s cluster with %d APIRules and %d Services …\n", one.name, one.objects, one.objects)
+		fmt.Printf("Filling the %s cluster with %d APIRules and %d Services …\n", one.name, one.objects, one.objects)
 		if err := one.fill(ctx, directory); err != nil {
 			return fmt.Errorf("filling the %s cluster: %w", one.name, err)
 		}
@@ -77,17 +76,17 @@ func run(ctx context.Context, out io.Writer, objects, rounds int) (err error) {
 			}
 		}
 	}
-	return report(out, clusters[0], clusters[1])
+	return report(clusters[0], clusters[1])
 }
 
-func report(out io.Writer, small, large *cluster) error {
-	fmt.Fprintf(out, "\n%-8s %9s %12s %12s %10s %14s %14s\n", "cluster", "objects", "RSS idle", "RSS peak", "ready in", "p50 admission", "p99 admission")
+func report(small, large *cluster) error {
+	fmt.Printf("\n%-8s %9s %12s %12s %10s %14s %14s\n", "cluster", "objects", "RSS idle", "RSS peak", "ready in", "p50 admission", "p99 admission")
 	for _, one := range []*cluster{small, large} {
-		fmt.Fprintf(out, "%-8s %9d %8.1f MiB %8.1f MiB %10s %14s %14s\n", one.name, 2*one.objects,
+		fmt.Printf("%-8s %9d %8.1f MiB %8.1f MiB %10s %14s %14s\n", one.name, 2*one.objects,
 			float64(one.idle.resident)/(1<<20), float64(one.peak)/(1<<20), one.ready.Round(time.Millisecond), one.percentile(50), one.percentile(99))
 	}
 	growth := float64(large.percentile(50)) / float64(small.percentile(50))
-	fmt.Fprintf(out, "\nadmission costs %.2f times as much at p50, %.2f times at p99\n", growth, float64(large.percentile(99))/float64(small.percentile(99)))
+	fmt.Printf("\nadmission costs %.2f times as much at p50, %.2f times at p99\n", growth, float64(large.percentile(99))/float64(small.percentile(99)))
 	var errs []error
 	if large.peak > maxResident {
 		errs = append(errs, fmt.Errorf("RSS reached %.1f MiB, the budget is %d MiB", float64(large.peak)/(1<<20), maxResident>>20))

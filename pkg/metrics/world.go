@@ -38,8 +38,7 @@ func RegisterWorld(registerer prometheus.Registerer, ask func() World) error {
 		ask: ask,
 	}
 	err := registerer.Register(collector)
-	var twin prometheus.AlreadyRegisteredError
-	if errors.As(err, &twin) {
+	if twin, ok := errors.AsType[prometheus.AlreadyRegisteredError](err); ok {
 		registerer.Unregister(twin.ExistingCollector)
 		return registerer.Register(collector)
 	}

@@ -60,7 +60,8 @@ func TestRequestsThatCannotBeUnderstood(t *testing.T) {
 		want    string
 	}{
 		"another resource": {
-			pods, []webhook.Hook{webhook.MutateAPIRule, webhook.ValidateAPIRule},
+			pods,
+			[]webhook.Hook{webhook.MutateAPIRule, webhook.ValidateAPIRule},
 			`this webhook is for apirules.gateway.kyma-project.io and got a request for "pods.", subresource ""; correct the rules of the webhook configuration`,
 		},
 		"another resource, to the guard of Services": {pods, []webhook.Hook{webhook.ValidateService}, `this webhook is for services. and got a request for "pods."`},
@@ -70,15 +71,18 @@ func TestRequestsThatCannotBeUnderstood(t *testing.T) {
 		"another group": {foreign, []webhook.Hook{webhook.MutateAPIRule, webhook.ValidateAPIRule}, `"apirules.example.com"`},
 		"a subresource": {status, []webhook.Hook{webhook.MutateAPIRule, webhook.ValidateAPIRule}, `subresource "status"`},
 		"no object": {
-			apiruleRequest(admissionv1.Create, "", ""), []webhook.Hook{webhook.MutateAPIRule, webhook.ValidateAPIRule},
+			apiruleRequest(admissionv1.Create, "", ""),
+			[]webhook.Hook{webhook.MutateAPIRule, webhook.ValidateAPIRule},
 			"reading request.object: it is empty",
 		},
 		"an object that is a list": {
-			apiruleRequest(admissionv1.Create, "[]", ""), []webhook.Hook{webhook.MutateAPIRule, webhook.ValidateAPIRule},
+			apiruleRequest(admissionv1.Create, "[]", ""),
+			[]webhook.Hook{webhook.MutateAPIRule, webhook.ValidateAPIRule},
 			"reading request.object: decoding JSON: json: cannot unmarshal array",
 		},
 		"an old object that is a text": {
-			apiruleRequest(admissionv1.Update, rules("", good), `"text"`), []webhook.Hook{webhook.MutateAPIRule, webhook.ValidateAPIRule},
+			apiruleRequest(admissionv1.Update, rules("", good), `"text"`),
+			[]webhook.Hook{webhook.MutateAPIRule, webhook.ValidateAPIRule},
 			"reading request.oldObject: decoding JSON",
 		},
 		"a deletion without the old object": {

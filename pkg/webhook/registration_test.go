@@ -48,7 +48,8 @@ func TestRegistration(t *testing.T) {
 		},
 		webhook.ValidateIstio: {
 			"/validate-istio", "[CREATE UPDATE DELETE] [operator.kyma-project.io] [v1alpha2] [istios] Namespaced",
-			admissionregistrationv1.Ignore, []string{"authorizers-changed"},
+			admissionregistrationv1.Ignore,
+			[]string{"authorizers-changed"},
 		},
 		webhook.ValidateService: {
 			"/validate-service", "[CREATE UPDATE] [] [v1] [services] Namespaced", admissionregistrationv1.Ignore,

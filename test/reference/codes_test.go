@@ -9,6 +9,7 @@ import (
 	"go/ast"
 	"go/parser"
 	"go/token"
+	"maps"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -151,9 +152,7 @@ func TestExamplesOnThePageAreReal(t *testing.T) {
 	link := regexp.MustCompile(`\[([\w-]+)\.yaml\]\(\.\./\.\./((?:config/samples|hack/invalid-examples)/[\w-]+\.yaml)\)`)
 	quote := regexp.MustCompile("(?s)```text\n(.*?)```")
 	of := headers(t, "config/samples", "expect")
-	for file, values := range headers(t, "hack/invalid-examples", "code") {
-		of[file] = values
-	}
+	maps.Copy(of, headers(t, "hack/invalid-examples", "code"))
 	for code, text := range sections(t, "docs/reference/codes.md") {
 		if slices.Contains(notRaised(), code) {
 			continue

@@ -156,7 +156,7 @@ func TestSlicesAreReady(t *testing.T) {
 }
 
 func TestCustomPolicies(t *testing.T) {
-	of := func(labels map[string]any, spec map[string]any) *unstructured.Unstructured {
+	of := func(labels, spec map[string]any) *unstructured.Unstructured {
 		return &unstructured.Unstructured{Object: map[string]any{"metadata": map[string]any{"labels": labels}, "spec": spec}}
 	}
 	custom := map[string]any{"action": "CUSTOM", "provider": map[string]any{"name": "corp"}}

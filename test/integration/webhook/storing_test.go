@@ -34,7 +34,7 @@ func (s *stage) testStoring(t *testing.T) {
 				object(t, apiRule(version, namespace, "web", inject, open)), metav1.CreateOptions{})
 			require.NoError(t, err)
 			assert.Equal(t, injected, authorizersOf(t, created))
-			assert.Equal(t, `[{"rule":0,"authorizers":["oauth2-proxy"],"from":"APIRule"}]`, created.GetAnnotations()["extauth-guard.io/injected"])
+			assert.JSONEq(t, `[{"rule":0,"authorizers":["oauth2-proxy"],"from":"APIRule"}]`, created.GetAnnotations()["extauth-guard.io/injected"])
 		})
 
 		t.Run("updating as "+version+" injects what was added", func(t *testing.T) {
