@@ -6,6 +6,7 @@ package apirule
 import (
 	"encoding/json"
 	"fmt"
+	"strconv"
 	"strings"
 
 	jsonpatch "gopkg.in/evanphx/json-patch.v4"
@@ -60,7 +61,7 @@ func JSONPatch(view View, edits Edits) []Operation {
 }
 
 func (e Edit) operations() []Operation {
-	rule := fmt.Sprintf("/spec/rules/%d", e.Rule)
+	rule := "/spec/rules/" + strconv.Itoa(e.Rule)
 	add := Operation{Op: "add", Path: rule + "/extAuth", Value: map[string]any{"authorizers": e.Authorizers}}
 	switch e.Replaces {
 	case ExtAuth:
@@ -100,7 +101,7 @@ func annotationOperations(view View, provenance *string) []Operation {
 // escape writes a key as a reference token of a JSON Pointer (RFC 6901,
 // section 3).
 func escape(key string) string {
-	return strings.NewReplacer("~", "~0", "/", "~1").Replace(key)
+	return strings.ReplaceAll(strings.ReplaceAll(key, "~", "~0"), "/", "~1") // in this order
 }
 
 // Apply returns object with operations applied to it, as the API server would.
