@@ -15,7 +15,7 @@ import (
 // addNeighbours adds, for a Service, one object other than the APIRule self for
 // each authorizer that acts on its workload. The caller holds mu.
 func (w *World) addNeighbours(facts *policy.Facts, self, service types.NamespacedName) {
-	if _, done := facts.Neighbours[service]; done || service.Name == "" {
+	if service.Name == "" {
 		return
 	}
 	found := map[string]string{}

@@ -320,11 +320,14 @@ func (w *World) Facts(_ context.Context, view apirule.View) policy.Facts {
 	w.addNamespace(&facts, view.Namespace)
 	w.addPolicies(&facts, view.Gateway)
 	for _, rule := range view.Rules {
+		w.addBackends(&facts, rule)
+		if _, done := facts.Services[rule.Service]; done { // most rules share a Service
+			continue
+		}
 		if service, exists := w.services[rule.Service]; exists {
 			facts.Services[rule.Service] = service
 		}
 		w.addNamespace(&facts, rule.Service.Namespace)
-		w.addBackends(&facts, rule)
 		w.addNeighbours(&facts, view.NamespacedName(), rule.Service)
 	}
 	return facts
@@ -339,6 +342,9 @@ func (w *World) addNamespace(facts *policy.Facts, name string) {
 // addBackends adds what is known about the Services of the rule's authorizers.
 func (w *World) addBackends(facts *policy.Facts, rule apirule.Rule) {
 	for _, name := range rule.Authorizers {
+		if _, done := facts.Backends[name]; done {
+			continue
+		}
 		authorizer, registered := facts.Registry.Authorizer(name)
 		service, known := authorizer.Backend()
 		if !registered || !known {

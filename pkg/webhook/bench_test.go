@@ -253,7 +253,7 @@ func object(name, rule string) map[string]any {
 
 func review(tb testing.TB, rule string) []byte {
 	tb.Helper()
-	raw, err := json.Marshal(object("app-0", rule))
+	raw, err := json.Marshal(withManagedFields(tb, object("app-0", rule)))
 	require.NoError(tb, err)
 	resource := metav1.GroupVersionResource{Group: "gateway.kyma-project.io", Version: "v2", Resource: "apirules"}
 	kind := metav1.GroupVersionKind{Group: "gateway.kyma-project.io", Version: "v2", Kind: "APIRule"}
@@ -269,4 +269,25 @@ func review(tb testing.TB, rule string) []byte {
 	})
 	require.NoError(tb, err)
 	return body
+}
+
+// withManagedFields adds what the API server adds before it asks a webhook: for
+// each field, who manages it.
+func withManagedFields(tb testing.TB, object map[string]any) map[string]any {
+	tb.Helper()
+	fields := map[string]any{
+		"f:metadata": map[string]any{"f:annotations": map[string]any{".": map[string]any{}, "f:extauth-guard.io/inject": map[string]any{}}},
+		"f:spec": map[string]any{
+			".": map[string]any{}, "f:gateway": map[string]any{}, "f:hosts": map[string]any{}, "f:rules": map[string]any{},
+			"f:service": map[string]any{".": map[string]any{}, "f:name": map[string]any{}, "f:port": map[string]any{}},
+		},
+	}
+	metadata, ok := object["metadata"].(map[string]any)
+	require.True(tb, ok)
+	metadata["uid"], metadata["generation"], metadata["creationTimestamp"] = "705ab4f5-6393-11e8-b7cc-42010a800001", 1, "2026-01-01T00:00:00Z"
+	metadata["managedFields"] = []any{map[string]any{
+		"manager": "kubectl-create", "operation": "Update", "apiVersion": "gateway.kyma-project.io/v2",
+		"time": "2026-01-01T00:00:00Z", "fieldsType": "FieldsV1", "fieldsV1": fields,
+	}}
+	return object
 }
