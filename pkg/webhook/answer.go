@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"strconv"
 	"strings"
 
 	admissionv1 "k8s.io/api/admission/v1"
@@ -88,11 +89,11 @@ func (d Decider) inject(response admission.Response, view apirule.View, injectio
 		if outcome.Reason == policy.Injected {
 			source, _, _ := strings.Cut(outcome.From, " ")
 			d.Metrics.Injection(source)
-			injected = append(injected, fmt.Sprintf("%d:%s", outcome.Rule, outcome.From))
+			injected = append(injected, strconv.Itoa(outcome.Rule)+":"+outcome.From)
 			continue
 		}
 		d.Metrics.Skip(string(outcome.Reason))
-		skipped = append(skipped, fmt.Sprintf("%d:%s", outcome.Rule, outcome.Reason))
+		skipped = append(skipped, strconv.Itoa(outcome.Rule)+":"+string(outcome.Reason))
 	}
 	response = audited(audited(response, auditInjected, strings.Join(injected, ",")), auditSkipped, strings.Join(skipped, ","))
 	if injection.Edits.Empty() {

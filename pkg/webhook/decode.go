@@ -64,11 +64,48 @@ func decode(raw runtime.RawExtension) (map[string]any, error) {
 	if len(raw.Raw) == 0 {
 		return nil, errors.New("it is empty")
 	}
-	var object map[string]any
-	if err := strictjson.UnmarshalCaseSensitivePreserveInts(raw.Raw, &object); err != nil {
+	var read object
+	if err := strictjson.UnmarshalCaseSensitivePreserveInts(raw.Raw, &read); err != nil {
 		return nil, fmt.Errorf("decoding JSON: %w", err)
 	}
-	return object, nil
+	return read.untyped(), nil
+}
+
+// object names the parts that a decision may depend on. The others are skipped
+// and not built, above all metadata.managedFields, which is often the larger
+// half of an object.
+type object struct {
+	Metadata *metadata `json:"metadata"`
+	Spec     any       `json:"spec"`
+	Status   any       `json:"status"`
+}
+
+type metadata struct {
+	Namespace         any `json:"namespace"`
+	Name              any `json:"name"`
+	UID               any `json:"uid"`
+	CreationTimestamp any `json:"creationTimestamp"`
+	DeletionTimestamp any `json:"deletionTimestamp"`
+	Annotations       any `json:"annotations"`
+	OwnerReferences   any `json:"ownerReferences"`
+}
+
+// untyped returns the parts as they are in the whole object. What is absent or
+// null there is null here, which nobody tells apart.
+func (o object) untyped() map[string]any {
+	whole := map[string]any{"spec": o.Spec, "status": o.Status}
+	if o.Metadata != nil {
+		whole["metadata"] = map[string]any{
+			"namespace":         o.Metadata.Namespace,
+			"name":              o.Metadata.Name,
+			"uid":               o.Metadata.UID,
+			"creationTimestamp": o.Metadata.CreationTimestamp,
+			"deletionTimestamp": o.Metadata.DeletionTimestamp,
+			"annotations":       o.Metadata.Annotations,
+			"ownerReferences":   o.Metadata.OwnerReferences,
+		}
+	}
+	return whole
 }
 
 // refuse answers a request that cannot be understood.
