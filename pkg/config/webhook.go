@@ -20,12 +20,14 @@ const WebhookKind = "WebhookConfig"
 type WebhookConfig struct {
 	metav1.TypeMeta `json:",inline"`
 
-	Server       Server        `json:"server"`
-	Certificates Certificates  `json:"certificates"`
-	Metrics      Endpoint      `json:"metrics"`
-	Probes       Endpoint      `json:"probes"`
-	Log          Log           `json:"log"`
-	Policy       WebhookPolicy `json:"policy"`
+	Server         Server         `json:"server"`
+	Certificates   Certificates   `json:"certificates"`
+	Metrics        Endpoint       `json:"metrics"`
+	Probes         Endpoint       `json:"probes"`
+	Log            Log            `json:"log"`
+	Policy         WebhookPolicy  `json:"policy"`
+	LeaderElection LeaderElection `json:"leaderElection"`
+	Controllers    Controllers    `json:"controllers"`
 }
 
 // Server says where admission requests are answered.
@@ -137,6 +139,8 @@ func DefaultWebhook() WebhookConfig {
 			UnknownRegistry:    Deny,
 			SeveralAuthorizers: Deny,
 		},
+		LeaderElection: defaultLeaderElection(),
+		Controllers:    defaultControllers(),
 	}
 }
 
@@ -168,7 +172,9 @@ func ValidateWebhook(webhook WebhookConfig) field.ErrorList {
 	if verbosity := webhook.Log.Verbosity; verbosity < 0 || verbosity > 2 {
 		errs = append(errs, field.Invalid(field.NewPath("log", "verbosity"), verbosity, "must be 0, 1 or 2"))
 	}
-	return append(errs, validatePolicy(field.NewPath("policy"), webhook.Policy)...)
+	errs = append(errs, validatePolicy(field.NewPath("policy"), webhook.Policy)...)
+	errs = append(errs, validateLeaderElection(field.NewPath("leaderElection"), webhook.LeaderElection)...)
+	return append(errs, validateControllers(field.NewPath("controllers"), webhook.Controllers)...)
 }
 
 func validateEndpoint(path *field.Path, endpoint Endpoint) field.ErrorList {

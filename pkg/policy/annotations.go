@@ -15,6 +15,10 @@ import (
 // otherwise be the first to be refused.
 func CheckAnnotations(kind annotation.Kind, annotations map[string]string) []Finding {
 	_, errs := annotation.Parse(kind, annotations)
+	if kind == annotation.Service {
+		_, more := annotation.ParseExposure(annotations)
+		errs = append(errs, more...)
+	}
 	var found []Finding
 	for _, err := range errs {
 		found = append(found, annotationFinding(err))

@@ -38,17 +38,29 @@ type Change struct {
 // watchers are told of changes.
 type watchers struct {
 	mu    sync.RWMutex
-	funcs []func(Change)
+	next  int
+	funcs map[int]func(Change)
 }
 
 // Subscribe has watcher called after each change that changes something, in the
 // order of the changes of each thing, by the goroutine that made it: it must not
-// wait. It cannot be undone; subscribe before the watches start, or changes are
-// missed.
-func (w *World) Subscribe(watcher func(Change)) {
+// wait, and it must not change the world. Who wants to hear of everything
+// subscribes before the watches start. The function that is returned ends it;
+// the watcher may still be running when that returns.
+func (w *World) Subscribe(watcher func(Change)) (cancel func()) {
 	w.watchers.mu.Lock()
 	defer w.watchers.mu.Unlock()
-	w.watchers.funcs = append(w.watchers.funcs, watcher)
+	if w.watchers.funcs == nil {
+		w.watchers.funcs = map[int]func(Change){}
+	}
+	id := w.watchers.next
+	w.watchers.next++
+	w.watchers.funcs[id] = watcher
+	return func() {
+		w.watchers.mu.Lock()
+		defer w.watchers.mu.Unlock()
+		delete(w.watchers.funcs, id)
+	}
 }
 
 func (w *watchers) any() bool {

@@ -36,6 +36,7 @@ func Settings(ctx context.Context, directory string) (config.WebhookConfig, erro
 	settings.Metrics.Address = "0"
 	settings.Server.Host = "127.0.0.1"
 	settings.Server.ShutdownDelay = metav1.Duration{}
+	settings.LeaderElection.Namespace = metav1.NamespaceDefault
 	ports, err := freePorts(ctx, 2)
 	if err != nil {
 		return config.WebhookConfig{}, err

@@ -78,6 +78,9 @@ func NewManager(rest *rest.Config, settings config.WebhookConfig, log logr.Logge
 	}
 	decider := webhook.Decider{Source: source, Settings: policySettings(settings.Policy), Metrics: measured, Now: time.Now}
 	register(mgr.GetWebhookServer(), decider) // asking for the server is what makes the manager start it
+	if err := addControllers(mgr, rest, source, settings, log); err != nil {
+		return nil, err
+	}
 	ready := &readiness{serving: serving(certificate, server.StartedChecker()), synced: source.Synced}
 	if err := ready.register(mgr); err != nil {
 		return nil, err

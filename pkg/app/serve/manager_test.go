@@ -55,6 +55,7 @@ func localSettings(t *testing.T) guard.WebhookConfig {
 	settings := guard.DefaultWebhook()
 	settings.Certificates = guard.Certificates{Mode: guard.CertificatesLocal, Directory: t.TempDir()}
 	settings.Metrics.Address, settings.Server.Host = "0", "127.0.0.1"
+	settings.LeaderElection.Namespace = "default"
 	var ports []int
 	for range 2 {
 		listener, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")

@@ -1,0 +1,72 @@
+// Copyright The extauth-guard Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package serve
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/go-logr/logr"
+	"k8s.io/client-go/dynamic"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/rest"
+	"sigs.k8s.io/controller-runtime/pkg/manager"
+
+	"github.com/extauth-guard/extauth-guard/pkg/config"
+	"github.com/extauth-guard/extauth-guard/pkg/expose"
+	"github.com/extauth-guard/extauth-guard/pkg/policy"
+	"github.com/extauth-guard/extauth-guard/pkg/registry/cluster"
+)
+
+// addControllers adds the controllers that the settings ask for, to run on the
+// one replica that leads.
+func addControllers(mgr manager.Manager, config *rest.Config, source *cluster.Source, settings config.WebhookConfig, log logr.Logger) error {
+	// The API server's own priority and fairness is the limit; what writes much
+	// has a limit of its own.
+	config = rest.CopyConfig(config)
+	config.QPS = -1
+	typed, err := kubernetes.NewForConfig(config)
+	if err != nil {
+		return fmt.Errorf("making a client for the controllers: %w", err)
+	}
+	untyped, err := dynamic.NewForConfig(config)
+	if err != nil {
+		return fmt.Errorf("making a dynamic client for the controllers: %w", err)
+	}
+	parts := parts{
+		source: source, typed: typed, untyped: untyped, manager: mgr, log: log,
+		choices: settings.Controllers, settings: policySettings(settings.Policy),
+	}
+	err = mgr.Add(&leader{
+		config: config, election: settings.LeaderElection, synced: source.Synced,
+		controllers: parts.controllers, log: log.WithName("leader"),
+	})
+	if err != nil {
+		return fmt.Errorf("adding the controllers: %w", err)
+	}
+	return nil
+}
+
+// parts is what controllers are made of.
+type parts struct {
+	source   *cluster.Source
+	typed    kubernetes.Interface
+	untyped  dynamic.Interface
+	manager  manager.Manager
+	choices  config.Controllers
+	settings policy.Settings
+	log      logr.Logger
+}
+
+// controllers makes those that are switched on, for one term.
+func (p parts) controllers() []controller {
+	var all []controller
+	if p.choices.Expose.Enabled {
+		all = append(all, expose.New(expose.Options{
+			World: p.source.World(), Typed: p.typed, Untyped: p.untyped, Recorder: p.manager.GetEventRecorder("extauth-guard-expose"),
+			Settings: p.settings, Gateway: p.choices.Expose.Gateway, Now: time.Now, Log: p.log.WithName("expose"),
+		}))
+	}
+	return all
+}

@@ -1,0 +1,200 @@
+// Copyright The extauth-guard Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package expose
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"reflect"
+	"strings"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/extauth-guard/extauth-guard/pkg/annotation"
+	"github.com/extauth-guard/extauth-guard/pkg/policy"
+)
+
+// store creates the APIRule, or updates the one that the Service owns.
+func (c *Controller) store(ctx context.Context, wanted request, host string, object map[string]any) error {
+	existing, err := c.apirules(wanted.service.Namespace).Get(ctx, wanted.service.Name, metav1.GetOptions{})
+	switch {
+	case apierrors.IsNotFound(err):
+		if err := c.claim(wanted, host); err != nil {
+			return err
+		}
+		_, err = c.apirules(wanted.service.Namespace).Create(ctx, &unstructured.Unstructured{Object: object}, metav1.CreateOptions{})
+		return refusal("creating", wanted, err)
+	case err != nil:
+		return fmt.Errorf("reading the APIRule %s: %w", wanted.service, err)
+	case existing.GetDeletionTimestamp() != nil:
+		return fmt.Errorf("the APIRule %s is still being deleted", wanted.service)
+	case !metav1.IsControlledBy(existing, &metav1.ObjectMeta{UID: wanted.uid}):
+		return problem("there is an APIRule %s that does not belong to the Service, and it is never taken over; rename or delete it, or remove the annotation", wanted.service)
+	}
+	spec, _ := prune(existing.Object["spec"]).(map[string]any)
+	if reflect.DeepEqual(normal(spec), normal(object["spec"])) {
+		return c.claim(wanted, host)
+	}
+	if err := c.claim(wanted, host); err != nil {
+		return err
+	}
+	existing.Object["spec"] = object["spec"]
+	annotations := existing.GetAnnotations()
+	if annotations == nil {
+		annotations = map[string]string{}
+	}
+	for key, value := range (&unstructured.Unstructured{Object: object}).GetAnnotations() {
+		annotations[key] = value
+	}
+	existing.SetAnnotations(annotations)
+	_, err = c.apirules(wanted.service.Namespace).Update(ctx, existing, metav1.UpdateOptions{})
+	return refusal("updating", wanted, err)
+}
+
+// refusal turns what the API server refused for good into a sentence; everything
+// else may pass.
+func refusal(doing string, wanted request, err error) error {
+	switch {
+	case err == nil:
+		return nil
+	case apierrors.IsInvalid(err), apierrors.IsForbidden(err), apierrors.IsBadRequest(err), apierrors.IsMethodNotSupported(err):
+		return problem("the API server refused the APIRule: %s", err.Error())
+	case apierrors.IsNotFound(err):
+		return problem("the cluster has no APIRules of the version v2: install Kyma's API Gateway module")
+	}
+	return fmt.Errorf("%s the APIRule %s: %w", doing, wanted.service, err)
+}
+
+// claim takes a host for a Service, or says who has it. Kyma takes the first of
+// two APIRules with one host and puts the other in Error (Kyma api-gateway 3.10,
+// "Host is occupied by another Virtual Service").
+func (c *Controller) claim(wanted request, host string) error {
+	if holder, held := c.claims[host]; held && holder != wanted.service {
+		return taken(host, "the Service "+holder.String())
+	}
+	world := c.options.World
+	for _, view := range world.APIRules() {
+		if view.NamespacedName() == wanted.service || view.Deleting {
+			continue
+		}
+		for _, other := range view.Hosts {
+			if policy.FullHost(other, world.GatewayDomain(view.Gateway)) == host {
+				return taken(host, "the APIRule "+view.NamespacedName().String())
+			}
+		}
+	}
+	for _, service := range world.VirtualServices() {
+		for _, other := range service.Hosts {
+			if other == host && len(service.Gateways) > 0 {
+				return taken(host, "the VirtualService "+service.String())
+			}
+		}
+	}
+	for old, holder := range c.claims {
+		if holder == wanted.service {
+			delete(c.claims, old)
+		}
+	}
+	c.claims[host] = wanted.service
+	return nil
+}
+
+func taken(host, by string) error {
+	return problem("the host %s is taken by %s; choose another one", host, by)
+}
+
+// remove deletes the APIRule if the Service owns it.
+func (c *Controller) remove(ctx context.Context, name types.NamespacedName, owner types.UID) (bool, error) {
+	existing, err := c.apirules(name.Namespace).Get(ctx, name.Name, metav1.GetOptions{})
+	if apierrors.IsNotFound(err) {
+		return false, nil
+	}
+	if err != nil {
+		return false, fmt.Errorf("reading the APIRule %s: %w", name, err)
+	}
+	if !metav1.IsControlledBy(existing, &metav1.ObjectMeta{UID: owner}) || existing.GetDeletionTimestamp() != nil {
+		return false, nil
+	}
+	uid, version := existing.GetUID(), existing.GetResourceVersion()
+	err = c.apirules(name.Namespace).Delete(ctx, name.Name, metav1.DeleteOptions{Preconditions: &metav1.Preconditions{UID: &uid, ResourceVersion: &version}})
+	if err != nil && !apierrors.IsNotFound(err) {
+		return false, fmt.Errorf("deleting the APIRule %s: %w", name, err)
+	}
+	return true, nil
+}
+
+// maxNote is the length up to which the API server takes the note of an event.
+const maxNote = 1024
+
+// say writes a sentence into the annotation of the Service and makes an event of
+// it, if it is not what was said last.
+func (c *Controller) say(ctx context.Context, service *corev1.Service, eventType, reason, text string) error {
+	if len(text) > maxNote {
+		text = strings.ToValidUTF8(text[:maxNote-3], "") + "…"
+	}
+	if service.Annotations[annotation.ExposeStatus] == text {
+		return nil
+	}
+	name := types.NamespacedName{Namespace: service.Namespace, Name: service.Name}
+	if err := c.annotate(ctx, name, text); err != nil {
+		return err
+	}
+	c.options.Recorder.Eventf(service, nil, eventType, reason, "Expose", "%s", text)
+	return nil
+}
+
+// annotate sets the annotation that says what became of the request; nil removes
+// it.
+func (c *Controller) annotate(ctx context.Context, name types.NamespacedName, text any) error {
+	patch, err := json.Marshal(map[string]any{"metadata": map[string]any{"annotations": map[string]any{annotation.ExposeStatus: text}}})
+	if err != nil {
+		return fmt.Errorf("encoding the annotation: %w", err)
+	}
+	_, err = c.options.Typed.CoreV1().Services(name.Namespace).Patch(ctx, name.Name, types.MergePatchType, patch, metav1.PatchOptions{})
+	if err != nil && !apierrors.IsNotFound(err) {
+		return fmt.Errorf("annotating the Service %s: %w", name, err)
+	}
+	return nil
+}
+
+func join(names []string) string {
+	return strings.Join(names, ", ")
+}
+
+// prune takes away what is null: Kyma's conversion adds "noAuth: null".
+func prune(value any) any {
+	switch typed := value.(type) {
+	case map[string]any:
+		for key, entry := range typed {
+			if entry == nil {
+				delete(typed, key)
+				continue
+			}
+			typed[key] = prune(entry)
+		}
+	case []any:
+		for i := range typed {
+			typed[i] = prune(typed[i])
+		}
+	}
+	return value
+}
+
+// normal gives a decoded value the types that JSON decodes to, for a comparison.
+func normal(value any) any {
+	raw, err := json.Marshal(value)
+	if err != nil {
+		return value
+	}
+	var decoded any
+	if json.Unmarshal(raw, &decoded) != nil {
+		return value
+	}
+	return decoded
+}
