@@ -6,6 +6,7 @@ package chaos
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 )
@@ -61,9 +62,7 @@ var cases = []testCase{
 
 func rule(strategy map[string]any) map[string]any {
 	one := map[string]any{"path": "/*", "methods": []any{"GET"}}
-	for key, value := range strategy {
-		one[key] = value
-	}
+	maps.Copy(one, strategy)
 	return one
 }
 

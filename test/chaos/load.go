@@ -100,23 +100,23 @@ func (l *load) run(ctx context.Context, workers int) {
 }
 
 // request sends one request: a dry run, or a real create that is deleted again.
-func (l *load) request(ctx context.Context, one testCase, real bool) {
+func (l *load) request(ctx context.Context, one testCase, stored bool) {
 	counted := l.tally.Load()
 	object := one.object(fmt.Sprintf("load-%d", l.serial.Add(1)))
 	options := metav1.CreateOptions{DryRun: []string{metav1.DryRunAll}}
-	if real {
+	if stored {
 		options.DryRun = nil
 	}
-	stored, err := l.client.Create(ctx, object, options)
+	result, err := l.client.Create(ctx, object, options)
 	if ctx.Err() != nil {
 		return
 	}
-	verdict, detail := l.judge(one, stored, err)
+	verdict, detail := l.judge(one, result, err)
 	counted.add(verdict, one.name+": "+detail)
 	if verdict == unasked {
 		_ = pause(ctx, 20*time.Millisecond) // an API server that starts is not helped by more; the end of ctx is seen by run
 	}
-	if real && err == nil {
+	if stored && err == nil {
 		l.remove(ctx, object.GetName())
 	}
 }

@@ -23,7 +23,6 @@ import (
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
-	"k8s.io/utils/ptr"
 
 	"github.com/extauth-guard/extauth-guard/pkg/certs"
 	"github.com/extauth-guard/extauth-guard/pkg/webhook"
@@ -208,7 +207,7 @@ func (w *world) registration(cas ...[]byte) (webhook.Registration, error) {
 		bundle = ca
 	}
 	return webhook.Registration{Client: func(path string) admissionregistrationv1.WebhookClientConfig {
-		return admissionregistrationv1.WebhookClientConfig{URL: ptr.To("https://" + w.service.address() + path), CABundle: bundle}
+		return admissionregistrationv1.WebhookClientConfig{URL: new("https://" + w.service.address() + path), CABundle: bundle}
 	}}, nil
 }
 

@@ -29,9 +29,9 @@ func Presents(ctx context.Context, settings config.WebhookConfig, ca []byte) err
 	address := net.JoinHostPort("127.0.0.1", strconv.Itoa(settings.Server.Port))
 	var last error
 	err := wait.PollUntilContextCancel(ctx, 50*time.Millisecond, true, func(ctx context.Context) (bool, error) {
-		conn, err := dialer.DialContext(ctx, "tcp", address)
-		if last = err; err != nil {
-			return false, nil
+		var conn net.Conn
+		if conn, last = dialer.DialContext(ctx, "tcp", address); last != nil {
+			return false, nil //nolint:nilerr // kept for the message, if it never works
 		}
 		return true, conn.Close()
 	})

@@ -103,7 +103,7 @@ func (k *Kubelet) roll(ctx context.Context, c client.Client, deployment *appsv1.
 	k.mu.Lock()
 	crash := k.crash
 	k.mu.Unlock()
-	proxy, err := k.start(c, deployment) //nolint:contextcheck // A Pod outlives the call that made it.
+	proxy, err := k.start(context.WithoutCancel(ctx), c, deployment) // a Pod outlives the call that made it
 	if crash || err != nil {
 		return k.fail(ctx, c, deployment, err)
 	}
@@ -120,7 +120,7 @@ func (k *Kubelet) roll(ctx context.Context, c client.Client, deployment *appsv1.
 }
 
 // start runs what the Deployment's container would.
-func (k *Kubelet) start(c client.Client, deployment *appsv1.Deployment) (http.Handler, error) {
+func (k *Kubelet) start(ctx context.Context, c client.Client, deployment *appsv1.Deployment) (http.Handler, error) {
 	container := deployment.Spec.Template.Spec.Containers[0]
 	environment := map[string]string{}
 	for _, env := range container.Env {
@@ -131,7 +131,7 @@ func (k *Kubelet) start(c client.Client, deployment *appsv1.Deployment) (http.Ha
 		ref := env.ValueFrom.SecretKeyRef
 		var secret corev1.Secret
 		key := types.NamespacedName{Namespace: deployment.Namespace, Name: ref.Name}
-		if err := c.Get(context.Background(), key, &secret); err != nil {
+		if err := c.Get(ctx, key, &secret); err != nil {
 			return nil, err
 		}
 		if secret.Data[ref.Key] == nil {
@@ -143,7 +143,7 @@ func (k *Kubelet) start(c client.Client, deployment *appsv1.Deployment) (http.Ha
 	if err != nil {
 		return nil, err
 	}
-	return fakeoauth2proxy.New(context.Background(), options, nil)
+	return fakeoauth2proxy.New(ctx, options, nil)
 }
 
 // fail leaves a Pod that waits in CrashLoopBackOff.
