@@ -4,7 +4,7 @@
 // Package metrics names everything that this project measures, in one place.
 //
 // Labels have few values: codes, reasons, operations and kinds. No name of an
-// object is ever a label.
+// object is a label, except where [Audit] says so.
 package metrics
 
 import (

@@ -12,9 +12,12 @@ import (
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
 	"sigs.k8s.io/controller-runtime/pkg/manager"
+	ctrlmetrics "sigs.k8s.io/controller-runtime/pkg/metrics"
 
+	"github.com/extauth-guard/extauth-guard/pkg/audit"
 	"github.com/extauth-guard/extauth-guard/pkg/config"
 	"github.com/extauth-guard/extauth-guard/pkg/expose"
+	"github.com/extauth-guard/extauth-guard/pkg/metrics"
 	"github.com/extauth-guard/extauth-guard/pkg/policy"
 	"github.com/extauth-guard/extauth-guard/pkg/registry/cluster"
 )
@@ -34,8 +37,13 @@ func addControllers(mgr manager.Manager, config *rest.Config, source *cluster.So
 	if err != nil {
 		return fmt.Errorf("making a dynamic client for the controllers: %w", err)
 	}
+	measured, err := metrics.NewAudit(ctrlmetrics.Registry)
+	if err != nil {
+		return fmt.Errorf("registering the metrics of the audit: %w", err)
+	}
 	parts := parts{
-		source: source, typed: typed, untyped: untyped, manager: mgr, log: log,
+		measured: measured,
+		source:   source, typed: typed, untyped: untyped, manager: mgr, log: log,
 		choices: settings.Controllers, settings: policySettings(settings.Policy),
 	}
 	err = mgr.Add(&leader{
@@ -56,12 +64,19 @@ type parts struct {
 	manager  manager.Manager
 	choices  config.Controllers
 	settings policy.Settings
+	measured *metrics.Audit
 	log      logr.Logger
 }
 
 // controllers makes those that are switched on, for one term.
 func (p parts) controllers() []controller {
 	var all []controller
+	if p.choices.Audit.Enabled {
+		all = append(all, audit.New(audit.Options{
+			World: p.source.World(), Untyped: p.untyped, Discovery: p.typed.Discovery(), Recorder: p.manager.GetEventRecorder("extauth-guard-audit"),
+			Settings: p.settings, Metrics: p.measured, Period: p.choices.Audit.Period.Duration, Now: time.Now, Log: p.log.WithName("audit"),
+		}))
+	}
 	if p.choices.Expose.Enabled {
 		all = append(all, expose.New(expose.Options{
 			World: p.source.World(), Typed: p.typed, Untyped: p.untyped, Recorder: p.manager.GetEventRecorder("extauth-guard-expose"),

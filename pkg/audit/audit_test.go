@@ -1,0 +1,203 @@
+// Copyright The extauth-guard Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package audit
+
+import (
+	"context"
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/yaml"
+
+	"github.com/extauth-guard/extauth-guard/pkg/apirule"
+	"github.com/extauth-guard/extauth-guard/pkg/apis/v1alpha1"
+	"github.com/extauth-guard/extauth-guard/pkg/istio"
+	"github.com/extauth-guard/extauth-guard/pkg/metrics"
+	"github.com/extauth-guard/extauth-guard/pkg/policy"
+	"github.com/extauth-guard/extauth-guard/pkg/registry"
+)
+
+func compile(t testing.TB, name, spec string) policy.ClusterPolicy {
+	t.Helper()
+	object := &v1alpha1.ExtAuthPolicy{}
+	require.NoError(t, yaml.UnmarshalStrict([]byte(spec), &object.Spec))
+	object.Name, object.Generation = name, 7
+	return policy.CompilePolicy(object)
+}
+
+// crowd returns a world with count APIRules in count/20 namespaces, each on a
+// Service of its own: nine of ten protected, one open.
+func crowd(t testing.TB, count int) *registry.World {
+	t.Helper()
+	world := registry.NewWorld("a test")
+	world.SetIstio(istio.View{Namespace: istio.Namespace, Name: "default", Authorizers: []istio.Authorizer{
+		{Name: "oauth2-proxy", Service: "oauth2-proxy.oauth2-proxy.svc.cluster.local", Port: 80, PathPrefix: "/verify?original="},
+	}})
+	world.SetGateway(types.NamespacedName{Namespace: "kyma-system", Name: "kyma-gateway"}, "example.com")
+	world.SetPolicy(compile(t, "all", `{mode: Audit, require: {}}`))
+	world.SetPolicy(compile(t, "hosts", `{mode: Enforce, match: {namespaceSelector: {matchLabels: {exposure: public}}, hosts: ["*.example.com"]}, require: {authorizers: [oauth2-proxy]}}`))
+	for i := range count {
+		namespace := fmt.Sprintf("ns-%04d", i/20)
+		name := types.NamespacedName{Namespace: namespace, Name: fmt.Sprintf("app-%05d", i)}
+		world.SetNamespace(namespace, policy.Namespace{Labels: map[string]string{"istio-injection": "enabled", "exposure": "public"}})
+		world.SetService(name, policy.Service{Selector: map[string]string{"app": name.Name}, Ports: []int32{80}})
+		world.SetAPIRule(rule(name, i%10 == 0))
+	}
+	return world
+}
+
+func rule(name types.NamespacedName, open bool) apirule.View {
+	view := apirule.View{Namespace: name.Namespace, Name: name.Name, UID: types.UID(name.Name), Hosts: []string{name.Name}, Gateway: "kyma-system/kyma-gateway"}
+	for i := range 5 {
+		one := apirule.Rule{
+			Index: i, Path: fmt.Sprintf("/path-%d/{**}", i), Methods: []string{"GET", "POST"}, Service: name, ServicePort: 80,
+			Strategy: apirule.ExtAuth, Authorizers: []string{"oauth2-proxy"},
+		}
+		if open {
+			one.Strategy, one.Authorizers = apirule.NoAuth, nil
+		}
+		view.Rules = append(view.Rules, one)
+	}
+	return view
+}
+
+func examineAll(ctx context.Context, b *book, world *registry.World) {
+	for _, view := range world.APIRules() {
+		b.examine(ctx, world, policy.DefaultSettings(), time.Date(2027, 1, 1, 0, 0, 0, 0, time.UTC), view.NamespacedName())
+	}
+}
+
+// BenchmarkAudit10000 is what one full round costs without writing: the budget is
+// 2 s of one core.
+func BenchmarkAudit10000(b *testing.B) {
+	world := crowd(b, 10_000)
+	for b.Loop() {
+		verdicts := newBook()
+		examineAll(b.Context(), verdicts, world)
+		summarize(verdicts, world)
+	}
+}
+
+// BenchmarkAuditOneOf10000 is what one change among 10,000 costs.
+func BenchmarkAuditOneOf10000(b *testing.B) {
+	world := crowd(b, 10_000)
+	verdicts := newBook()
+	examineAll(b.Context(), verdicts, world)
+	one := types.NamespacedName{Namespace: "ns-0000", Name: "app-00000"}
+	for b.Loop() {
+		verdicts.examine(b.Context(), world, policy.DefaultSettings(), time.Time{}, one)
+		summarize(verdicts, world)
+	}
+}
+
+func TestSummary(t *testing.T) {
+	world := crowd(t, 300)
+	world.SetPolicy(compile(t, "broken", `{mode: Audit, match: {namespaceSelector: {matchExpressions: [{key: a, operator: Is, values: [b]}]}}, require: {}}`))
+	world.SetPolicy(compile(t, "later", `{mode: Audit, match: {hosts: [nobody.example.com]}, require: {authorizers: [later]}}`))
+	world.SetVirtualService(types.NamespacedName{Namespace: "ns-0000", Name: "raw"}, istio.VirtualService{Hosts: []string{"raw.example.com"}, Gateways: []string{"kyma-system/kyma-gateway"}})
+	world.SetVirtualService(types.NamespacedName{Namespace: "ns-0000", Name: "inside"}, istio.VirtualService{Hosts: []string{"inside"}, Gateways: []string{"other/gateway"}})
+	verdicts := newBook()
+	examineAll(t.Context(), verdicts, world)
+	found := summarize(verdicts, world)
+
+	assert.Empty(t, cmp.Diff(map[string]int{"extauth": 270, "open": 30, "unguarded": 1}, found.hosts), "(-want +got)")
+	all, hosts := found.statuses["all"], found.statuses["hosts"]
+	assert.Equal(t, []int32{300, 270, 0, 30, 1}, []int32{all.Matched, all.Compliant, all.Exempt, all.Violating, all.Unguarded})
+	assert.Equal(t, []int32{300, 270, 0, 30, 1}, []int32{hosts.Matched, hosts.Compliant, hosts.Exempt, hosts.Violating, hosts.Unguarded})
+	assert.Equal(t, int64(7), all.ObservedGeneration)
+	require.Len(t, all.Violations, maxListed)
+	assert.Equal(t, "ns-0000/app-00000 0, ns-0001/app-00030 4", fmt.Sprintf("%s/%s %d, %s/%s %d",
+		all.Violations[0].Namespace, all.Violations[0].Name, all.Violations[0].Rule,
+		all.Violations[19].Namespace, all.Violations[19].Name, all.Violations[19].Rule), "in the order of namespace, name and rule")
+	assert.Equal(t, []v1alpha1.UnguardedHost{{Namespace: "ns-0000", Name: "raw", Host: "raw.example.com", Gateway: "kyma-system/kyma-gateway"}}, all.UnguardedHosts)
+
+	ready := map[string]string{}
+	for name, status := range found.statuses {
+		ready[name] = fmt.Sprintf("%s %s: %s", status.Conditions[0].Status, status.Conditions[0].Reason, status.Conditions[0].Message)
+	}
+	assert.Empty(t, cmp.Diff(map[string]string{
+		"all":    "True InEffect: the policy is in effect",
+		"hosts":  "True InEffect: the policy is in effect",
+		"broken": `False Invalid: the policy matches nothing: spec.match.namespaceSelector: "Is" is not a valid label selector operator`,
+		"later":  "False AuthorizerNotRegistered: nobody can comply: later not registered in the Istio CR kyma-system/default",
+	}, ready), "(-want +got)")
+
+	before := verdicts.verdicts[types.NamespacedName{Namespace: "ns-0000", Name: "app-00000"}]
+	require.NotEmpty(t, before.grave())
+	world.SetAPIRule(rule(before.name, false))
+	old, after := verdicts.examine(t.Context(), world, policy.DefaultSettings(), time.Time{}, before.name)
+	assert.Same(t, before, old)
+	assert.Empty(t, after.grave())
+	world.DeleteAPIRule(before.name)
+	_, gone := verdicts.examine(t.Context(), world, policy.DefaultSettings(), time.Time{}, before.name)
+	assert.Nil(t, gone)
+	assert.Equal(t, int32(299), summarize(verdicts, world).statuses["all"].Matched)
+}
+
+func TestProtectionOf(t *testing.T) {
+	ext := apirule.Rule{Strategy: apirule.ExtAuth, Authorizers: []string{"a"}}
+	jwt, open, odd := apirule.Rule{Strategy: apirule.JWT}, apirule.Rule{Strategy: apirule.NoAuth}, apirule.Rule{Strategy: apirule.Malformed}
+	cases := map[string]struct {
+		rules []apirule.Rule
+		want  Protection
+	}{
+		"authorizers only":           {[]apirule.Rule{ext, ext}, ExtAuth},
+		"a jwt among authorizers":    {[]apirule.Rule{ext, jwt}, JWT},
+		"an open rule among others":  {[]apirule.Rule{ext, open}, Partial},
+		"open rules only":            {[]apirule.Rule{open}, Open},
+		"no rule that could be read": {[]apirule.Rule{odd}, Unknown},
+		"no rule":                    {nil, Unknown},
+	}
+	for name, tc := range cases {
+		t.Run(name, func(t *testing.T) { assert.Equal(t, tc.want, protectionOf(apirule.View{Rules: tc.rules})) })
+	}
+}
+
+func TestExemptions(t *testing.T) {
+	one := compile(t, "p", `{mode: Audit, require: {}, exemptions: [
+		{namespace: a, name: b, reason: r, owner: o, expires: "2027-01-01"},
+		{namespace: a, name: c, reason: r, owner: o, expires: "2027-01-03"},
+		{namespace: a, name: d, reason: r, owner: o, expires: "2027-02-01"}]}`)
+	got := exemptions([]policy.ClusterPolicy{one, compile(t, "none", `{mode: Audit, require: {}}`)}, time.Date(2027, 1, 2, 12, 0, 0, 0, time.UTC))
+	assert.Empty(t, cmp.Diff(map[string]metrics.Exemptions{"p": {Active: 2, Expired: 1, DaysLeft: 1.5}}, got), "(-want +got)")
+}
+
+func TestAChangeThatMattersToNobodyWakesNobody(t *testing.T) {
+	world := crowd(t, 20)
+	work := newTodo()
+	defer world.Subscribe(work.changed)()
+	world.SetService(types.NamespacedName{Namespace: "elsewhere", Name: "x"}, policy.Service{Selector: map[string]string{"a": "b"}})
+	world.SetNamespace("elsewhere", policy.Namespace{Labels: map[string]string{"a": "b"}})
+	world.SetEndpoints(types.NamespacedName{Namespace: "elsewhere", Name: "x"}, "s", true)
+	assert.Empty(t, work.wake)
+	world.SetService(types.NamespacedName{Namespace: "ns-0000", Name: "app-00003"}, policy.Service{Selector: map[string]string{"a": "b"}})
+	require.Len(t, work.wake, 1)
+	names, all := work.take()
+	assert.Equal(t, []types.NamespacedName{{Namespace: "ns-0000", Name: "app-00003"}}, names)
+	assert.False(t, all)
+}
+
+func TestAReportCountsAllAndListsABoundedNumber(t *testing.T) {
+	content := &page{}
+	many := &verdict{name: types.NamespacedName{Namespace: "a", Name: "b"}, assessments: []policy.Assessment{{Policy: "p", State: policy.Exempt}, {Policy: "q", State: policy.Compliant}}}
+	world := crowd(t, 1)
+	verdicts := newBook()
+	examineAll(t.Context(), verdicts, world)
+	content.add(many)
+	verdicts.all(func(v *verdict) {
+		for range 300 {
+			content.add(v)
+		}
+	})
+	object := content.object("a")
+	assert.Empty(t, cmp.Diff(map[string]any{"pass": int64(1), "skip": int64(1), "fail": int64(3000), "warn": int64(0), "error": int64(0)}, object.Object["summary"]), "(-want +got)")
+	assert.Len(t, object.Object["results"], maxResults)
+	assert.Equal(t, metav1.ObjectMeta{Name: "extauth-guard", Namespace: "a"}, metav1.ObjectMeta{Name: object.GetName(), Namespace: object.GetNamespace()})
+}

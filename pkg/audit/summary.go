@@ -1,0 +1,168 @@
+// Copyright The extauth-guard Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package audit
+
+import (
+	"fmt"
+	"math"
+	"strings"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/extauth-guard/extauth-guard/pkg/apis/v1alpha1"
+	"github.com/extauth-guard/extauth-guard/pkg/metrics"
+	"github.com/extauth-guard/extauth-guard/pkg/policy"
+	"github.com/extauth-guard/extauth-guard/pkg/registry"
+)
+
+// maxListed is how many violations and unguarded hosts a status lists.
+const maxListed = 20
+
+// maxMessage is how long a message in a status may be; a status is read by
+// people, and has to fit into etcd.
+const maxMessage = 512
+
+// summary is what the verdicts say together.
+type summary struct {
+	hosts    map[string]int
+	findings map[metrics.CodeIn]int
+	// statuses by policy; Conditions hold the one of the type Ready, without a
+	// time of transition.
+	statuses map[string]*v1alpha1.ExtAuthPolicyStatus
+}
+
+func summarize(b *book, world *registry.World) summary {
+	s := summary{hosts: map[string]int{}, findings: map[metrics.CodeIn]int{}, statuses: map[string]*v1alpha1.ExtAuthPolicyStatus{}}
+	policies := world.Policies()
+	for _, one := range policies {
+		s.statuses[one.Name] = &v1alpha1.ExtAuthPolicyStatus{
+			ObservedGeneration: one.Generation,
+			Conditions:         []metav1.Condition{readiness(one, world.Registry())},
+		}
+	}
+	gateways := map[string]bool{}
+	b.all(func(v *verdict) {
+		s.add(v)
+		gateways[v.gateway] = true
+	})
+	s.addUnguarded(world, policies, gateways)
+	return s
+}
+
+// readiness says whether a policy is in effect as it stands.
+func readiness(one policy.ClusterPolicy, authorizers policy.Registry) metav1.Condition {
+	ready := metav1.Condition{Type: "Ready", Status: metav1.ConditionTrue, Reason: "InEffect", Message: "the policy is in effect", ObservedGeneration: one.Generation}
+	missing := one.Unregistered(authorizers)
+	switch {
+	case one.Fault != "":
+		ready.Status, ready.Reason, ready.Message = metav1.ConditionFalse, "Invalid", "the policy matches nothing: "+one.Fault
+	case !authorizers.Known:
+		ready.Status, ready.Reason, ready.Message = metav1.ConditionUnknown, "RegistryUnknown", "the registered authorizers are not known: "+authorizers.Reason
+	case len(missing) > 0:
+		ready.Status, ready.Reason = metav1.ConditionFalse, "AuthorizerNotRegistered"
+		ready.Message = fmt.Sprintf("nobody can comply: %s not registered in %s", strings.Join(missing, ", "), authorizers.Origin)
+	}
+	return ready
+}
+
+func (s summary) add(v *verdict) {
+	s.hosts[string(v.protection)] += v.hosts
+	for _, one := range v.findings {
+		s.findings[metrics.CodeIn{Code: string(one.Code), Namespace: v.name.Namespace}]++
+	}
+	for _, one := range v.assessments {
+		status, current := s.statuses[one.Policy]
+		if !current { // gone since; its own change is about to be looked at
+			continue
+		}
+		status.Matched++
+		switch one.State {
+		case policy.Compliant:
+			status.Compliant++
+		case policy.Exempt:
+			status.Exempt++
+		case policy.Violating:
+			status.Violating++
+		}
+		for _, violation := range one.Violations {
+			if len(status.Violations) == maxListed {
+				break
+			}
+			status.Violations = append(status.Violations, v1alpha1.Violation{
+				Namespace: v.name.Namespace, Name: v.name.Name, Rule: int32(violation.Rule), //nolint:gosec // an index of a list
+				Code: string(violation.Finding.Code), Message: shorten(violation.Finding.Err.Detail, maxMessage),
+			})
+		}
+	}
+}
+
+// addUnguarded adds the hosts of VirtualServices that no APIRule made, on the
+// gateways of Kyma: those in its namespace, and those that APIRules use.
+func (s summary) addUnguarded(world *registry.World, policies []policy.ClusterPolicy, gateways map[string]bool) {
+	services := world.VirtualServices()
+	if len(services) == 0 {
+		return
+	}
+	namespaces := world.Namespaces()
+	for _, service := range services {
+		for _, gateway := range service.Gateways {
+			if !gateways[gateway] && !strings.HasPrefix(gateway, "kyma-system/") {
+				continue
+			}
+			for _, host := range service.Hosts {
+				s.addHost(service, host, gateway, policies, namespaces)
+			}
+		}
+	}
+}
+
+func (s summary) addHost(service registry.NamedVirtualService, host, gateway string, policies []policy.ClusterPolicy, namespaces map[string]policy.Namespace) {
+	s.hosts[string(Unguarded)]++
+	for _, one := range policies {
+		if !one.MatchesHost(service.Namespace, host, gateway, namespaces) {
+			continue
+		}
+		status := s.statuses[one.Name]
+		status.Unguarded++
+		if len(status.UnguardedHosts) < maxListed {
+			status.UnguardedHosts = append(status.UnguardedHosts, v1alpha1.UnguardedHost{
+				Namespace: service.Namespace, Name: service.Name, Host: host, Gateway: gateway,
+			})
+		}
+	}
+}
+
+// exemptions counts those of the policies at a time.
+func exemptions(policies []policy.ClusterPolicy, now time.Time) map[string]metrics.Exemptions {
+	all := map[string]metrics.Exemptions{}
+	for _, one := range policies {
+		var of metrics.Exemptions
+		for _, end := range one.ExemptionEnds() {
+			if !now.Before(end) {
+				of.Expired++
+				continue
+			}
+			left := end.Sub(now).Hours() / 24
+			if of.Active == 0 {
+				of.DaysLeft = left
+			}
+			of.Active++
+			of.DaysLeft = math.Min(of.DaysLeft, left)
+		}
+		if of.Active+of.Expired > 0 {
+			all[one.Name] = of
+		}
+	}
+	return all
+}
+
+// shorten cuts a text at a character.
+func shorten(text string, limit int) string {
+	if len(text) <= limit {
+		return text
+	}
+	const more = "…"
+	return strings.ToValidUTF8(text[:limit-len(more)], "") + more
+}
