@@ -20,6 +20,7 @@ import (
 	"github.com/extauth-guard/extauth-guard/pkg/metrics"
 	"github.com/extauth-guard/extauth-guard/pkg/policy"
 	"github.com/extauth-guard/extauth-guard/pkg/registry/cluster"
+	"github.com/extauth-guard/extauth-guard/pkg/reinject"
 )
 
 // addControllers adds the controllers that the settings ask for, to run on the
@@ -75,6 +76,12 @@ func (p parts) controllers() []controller {
 		all = append(all, audit.New(audit.Options{
 			World: p.source.World(), Untyped: p.untyped, Discovery: p.typed.Discovery(), Recorder: p.manager.GetEventRecorder("extauth-guard-audit"),
 			Settings: p.settings, Metrics: p.measured, Period: p.choices.Audit.Period.Duration, Now: time.Now, Log: p.log.WithName("audit"),
+		}))
+	}
+	if p.choices.Reinject.Enabled {
+		all = append(all, reinject.New(reinject.Options{
+			World: p.source.World(), Untyped: p.untyped, Recorder: p.manager.GetEventRecorder("extauth-guard-reinject"),
+			Settings: p.settings, Now: time.Now, Log: p.log.WithName("reinject"),
 		}))
 	}
 	if p.choices.Expose.Enabled {
