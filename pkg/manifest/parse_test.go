@@ -17,6 +17,7 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"github.com/extauth-guard/extauth-guard/pkg/manifest"
+	"github.com/extauth-guard/extauth-guard/test/checkout"
 )
 
 func split(t *testing.T, text string) []manifest.Document {
@@ -231,18 +232,8 @@ func TestCorpusIsReadAsKubectlReadsIt(t *testing.T) {
 
 func corpus(t *testing.T) []string {
 	t.Helper()
-	shared := os.Getenv("EXTAUTH_SHARED")
-	for _, candidate := range []string{"../../../shared", "../../../../shared"} {
-		if shared == "" {
-			if _, err := os.Stat(candidate); err == nil {
-				shared = candidate
-			}
-		}
-	}
-	files, err := filepath.Glob(filepath.Join(shared, "corpus", "*.yaml"))
+	files, err := filepath.Glob(filepath.Join(checkout.Shared(t, "corpus"), "*.yaml"))
 	require.NoError(t, err)
-	if shared == "" || len(files) == 0 {
-		t.Skip("no manifests of Kyma's documentation beside the checkout; set EXTAUTH_SHARED to where they are")
-	}
+	require.NotEmpty(t, files)
 	return files
 }

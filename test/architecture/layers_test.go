@@ -32,6 +32,7 @@ func layers() map[string]int {
 		"oidc":          1, // discovery, client-credentials token
 
 		"manifest": 2, // manifests as text, with positions and changes
+		"migrate":  2, // what protected before to annotated APIRules
 		"policy":   2, // the decisions
 
 		"bootstrap": 3, // Step, Run, Result

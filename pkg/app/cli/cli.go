@@ -81,7 +81,7 @@ usage or input that cannot be read.`,
 	root.SetIn(streams.In)
 	root.SetOut(streams.Out)
 	root.SetErr(streams.Err)
-	root.AddCommand(newLint(streams), newInject(streams))
+	root.AddCommand(newLint(streams), newInject(streams), newMigrate(streams))
 	return root
 }
 
