@@ -14,6 +14,7 @@ import (
 	"io"
 	"os"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
@@ -81,7 +82,7 @@ usage or input that cannot be read.`,
 	root.SetIn(streams.In)
 	root.SetOut(streams.Out)
 	root.SetErr(streams.Err)
-	root.AddCommand(newLint(streams), newInject(streams), newMigrate(streams))
+	root.AddCommand(newLint(streams), newInject(streams), newMigrate(streams), newToken(streams, time.Now))
 	return root
 }
 
