@@ -26,15 +26,16 @@ import (
 // the APIRules that bring one authorizer to one Service the first two by name
 // are enough to tell each that there is another.
 func Collect(ctx context.Context, files []manifest.File, world *registry.World, settings policy.Settings, namespace string) error {
-	c := collector{world: world, settings: settings, namespace: namespace}
+	c := collector{world: world, namespace: namespace}
 	kinds := []string{istio.Kind, "Service", "Namespace", "AuthorizationPolicy"}
 	if err := each(ctx, files, kinds, c.fact); err != nil {
 		return err
 	}
 	// Injection depends on facts that may come later in the input.
 	brought := users{}
+	injector := Linter{Source: world, Settings: settings, Namespace: namespace}
 	err := each(ctx, files, []string{apirule.Kind}, func(object map[string]any) {
-		if view, ok := c.stored(ctx, object); ok {
+		if view, ok := injector.Stored(ctx, object); ok {
 			brought.add(view)
 		}
 	})
@@ -77,7 +78,6 @@ func mentions(text []byte, words []string) bool {
 
 type collector struct {
 	world     *registry.World
-	settings  policy.Settings
 	namespace string
 }
 
@@ -125,17 +125,6 @@ func customPolicy(object map[string]any) (registry.CustomPolicy, bool) {
 	}
 	selector, _, _ := unstructured.NestedStringMap(object, "spec", "selector", "matchLabels")
 	return registry.CustomPolicy{Selector: selector, Provider: provider}, action == "CUSTOM" && provider != ""
-}
-
-// stored returns an APIRule as the webhook would have it stored.
-func (c collector) stored(ctx context.Context, object map[string]any) (apirule.View, bool) {
-	about := identify(object, c.namespace)
-	if about.groupKind() != apirule.Kind+"."+apirule.Group || len(policy.CheckVersion(about.apiVersion)) > 0 {
-		return apirule.View{}, false
-	}
-	view := apirule.Parse(object, c.namespace)
-	injected, err := inject(object, view, c.namespace, policy.Inject(view, c.world.Facts(ctx, view), c.settings).Edits)
-	return injected, err == nil
 }
 
 // users keeps, for each Service and authorizer, the first two APIRules by name.

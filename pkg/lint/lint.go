@@ -210,17 +210,34 @@ func (l Linter) checkAPIRule(ctx context.Context, about identity, object map[str
 	if found := policy.CheckVersion(about.apiVersion); len(found) > 0 {
 		return found
 	}
+	return l.CheckStored(ctx, l.stored(ctx, object))
+}
+
+// Stored returns an APIRule as the webhook would have it stored; it is false for
+// every other object, and for an APIRule v1beta1.
+func (l Linter) Stored(ctx context.Context, object map[string]any) (apirule.View, bool) {
+	about := identify(object, l.Namespace)
+	if about.groupKind() != apirule.Kind+"."+apirule.Group || len(policy.CheckVersion(about.apiVersion)) > 0 {
+		return apirule.View{}, false
+	}
+	return l.stored(ctx, object), true
+}
+
+func (l Linter) stored(ctx context.Context, object map[string]any) apirule.View {
 	view := apirule.Parse(object, l.Namespace)
-	facts := l.facts(ctx, view)
 	// What the mutating webhook refuses, the validating one refuses too: Check
 	// reports every annotation that Inject could not read.
-	injected, err := inject(object, view, l.Namespace, policy.Inject(view, facts, l.Settings).Edits)
-	if err == nil {
-		view = injected
-		facts = l.facts(ctx, view)
+	injected, err := inject(object, view, l.Namespace, policy.Inject(view, l.facts(ctx, view), l.Settings).Edits)
+	if err != nil { // cannot happen: the edits are those of this object
+		return view
 	}
+	return injected
+}
+
+// CheckStored returns what is wrong with an APIRule as it is stored.
+func (l Linter) CheckStored(ctx context.Context, view apirule.View) []policy.Finding {
 	var kept []policy.Finding
-	for _, finding := range policy.Check(view, facts, l.Settings) {
+	for _, finding := range policy.Check(view, l.facts(ctx, view), l.Settings) {
 		if l.Complete || !concludesFromAbsence(finding.Code) {
 			kept = append(kept, finding)
 		}

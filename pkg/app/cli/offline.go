@@ -61,6 +61,9 @@ type known struct {
 	settings  policy.Settings
 	namespace string
 	complete  bool
+	world     *registry.World
+	// cluster is the address of the cluster, if one was read.
+	cluster string
 	// stop ends the watches, if there are any.
 	stop func()
 }
@@ -77,7 +80,7 @@ func (f *worldFlags) gather(ctx context.Context, files []manifest.File) (*known,
 		namespace = "default"
 	}
 	world := registry.NewWorld("no Istio CR was given; give it with --istio-cr, name the --authorizers, or use --live")
-	all := &known{source: world, settings: settings, namespace: namespace, stop: func() {}}
+	all := &known{source: world, world: world, settings: settings, namespace: namespace, stop: func() {}}
 	if f.live {
 		if world, err = all.connect(ctx, f); err != nil {
 			return nil, exit.UsageError(err)
@@ -173,7 +176,7 @@ func (k *known) connect(ctx context.Context, flags *worldFlags) (*registry.World
 		defer close(ended)
 		_ = source.Start(ctx)
 	}()
-	k.source, k.complete = source, true
+	k.source, k.world, k.complete, k.cluster = source, source.World(), true, config.Host
 	k.stop = func() {
 		cancel()
 		<-ended

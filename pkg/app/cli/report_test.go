@@ -1,0 +1,56 @@
+// Copyright The extauth-guard Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package cli_test
+
+import (
+	"encoding/json"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/extauth-guard/extauth-guard/pkg/report"
+)
+
+const virtualServices = `apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: {name: raw, namespace: legacy}
+spec: {hosts: [raw.example.com], gateways: [kyma-system/kyma-gateway]}
+---
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: {name: inside, namespace: legacy}
+spec: {hosts: [inside.legacy.svc.cluster.local], gateways: [mesh]}
+---
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: {name: cart-x, namespace: shop, labels: {apirule.gateway.kyma-project.io/name: cart}}
+spec: {hosts: [cart.example.com], gateways: [kyma-system/kyma-gateway]}
+`
+
+// A report on files shows what would be stored: injected, and checked.
+func TestReportOnFiles(t *testing.T) {
+	code, stdout, stderr := run(t, shop+"---\n"+virtualServices, "report", "-", "--authorizers", "corp", "-o", "json")
+	require.Equal(t, 0, code, stderr)
+	var got report.Report
+	require.NoError(t, json.Unmarshal([]byte(stdout), &got))
+	assert.Equal(t, "-", got.Source)
+	require.Len(t, got.Hosts, 2)
+	assert.Equal(t, report.Partly, got.Hosts[0].Protection)
+	assert.Equal(t, "Namespace", got.Hosts[0].Rules[1].InjectedFrom)
+	assert.Equal(t, "AuthorizerNotRegistered", got.Hosts[0].Findings[1].Code)
+	assert.Equal(t, "raw.example.com", got.Hosts[1].Host)
+	assert.Equal(t, report.Unguarded, got.Hosts[1].Protection)
+}
+
+func TestReportExitCodes(t *testing.T) {
+	code, _, stderr := run(t, "", "report", "-", "-o", "pdf")
+	assert.Equal(t, 2, code)
+	assert.Contains(t, stderr, "known are table")
+	code, _, stderr = run(t, "", "report", "--kubeconfig", "/nowhere")
+	assert.Equal(t, 2, code)
+	assert.Contains(t, stderr, "reading the kubeconfig")
+	code, _, _ = run(t, "a: [", "report", "-")
+	assert.Equal(t, 2, code)
+}

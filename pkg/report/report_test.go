@@ -1,0 +1,155 @@
+// Copyright The extauth-guard Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package report_test
+
+import (
+	"bytes"
+	"encoding/csv"
+	"encoding/json"
+	"flag"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"golang.org/x/net/html"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/util/validation/field"
+
+	"github.com/extauth-guard/extauth-guard/pkg/apirule"
+	"github.com/extauth-guard/extauth-guard/pkg/policy"
+	"github.com/extauth-guard/extauth-guard/pkg/report"
+)
+
+//nolint:gochecknoglobals // flags of tests are registered before testing parses them
+var update = flag.Bool("update", false, "write the golden files instead of comparing with them")
+
+func sample() report.Report {
+	rule := func(index int, path string, strategy apirule.Strategy, authorizers ...string) apirule.Rule {
+		return apirule.Rule{
+			Index: index, Path: path, Methods: []string{"GET"}, Strategy: strategy, Authorizers: authorizers,
+			Service: types.NamespacedName{Namespace: "shop", Name: "cart"},
+		}
+	}
+	findings := []policy.Finding{
+		{Code: policy.RuleLeftOpen, Severity: policy.Warn, Err: field.Invalid(field.NewPath("spec", "rules").Index(1).Child("noAuth"), "/status", "stays open [RuleLeftOpen]")},
+		{Code: policy.AuthorizerNotRegistered, Severity: policy.Deny, Err: field.Invalid(field.NewPath("spec", "rules").Index(0), "x", "not registered [AuthorizerNotRegistered]")},
+		{Code: policy.RegistryUnknown, Severity: policy.Deny, Err: field.Invalid(field.NewPath("spec"), "x", "not known [RegistryUnknown]")},
+	}
+	hosts := []report.Host{
+		report.APIRule(apirule.View{
+			Namespace: "shop", Name: "cart", Hosts: []string{"cart.example.com"}, Gateway: "kyma-system/kyma-gateway",
+			Annotations: map[string]string{"extauth-guard.io/injected": `[{"rule":0,"authorizers":["oauth2-proxy"],"from":"Namespace"}]`},
+			Rules:       []apirule.Rule{rule(0, "/*", apirule.ExtAuth, "oauth2-proxy"), rule(1, "/status", apirule.NoAuth)},
+		}, findings),
+		report.APIRule(apirule.View{Namespace: "shop", Name: "api", Hosts: []string{"api.example.com"}, Rules: []apirule.Rule{rule(0, "/*", apirule.JWT)}}, nil),
+		report.APIRule(apirule.View{Namespace: "lab", Name: "=cmd()", Hosts: []string{"<script>alert(1)</script>"}, Rules: []apirule.Rule{rule(0, "/|*", apirule.Open)}}, nil),
+	}
+	hosts = append(hosts, report.VirtualService("legacy", "raw", "kyma-system/kyma-gateway", []string{"raw.example.com"})...)
+	exemptions := []report.Exemption{
+		{Policy: "public-hosts", Namespace: "shop", Name: "health", Paths: []string{"/healthz"}, Reason: "probe of the CDN", Owner: "team-shop", Expires: "2027-03-31"},
+		{Policy: "public-hosts", Namespace: "shop", Name: "old", Reason: "migration", Owner: "team-shop", Expires: "2026-01-01", Expired: true},
+	}
+	return report.New(time.Date(2026, 11, 25, 12, 0, 0, 0, time.UTC), "deploy/", hosts, exemptions)
+}
+
+func render(t *testing.T, format report.Format) string {
+	t.Helper()
+	var out bytes.Buffer
+	require.NoError(t, sample().Write(&out, format))
+	return out.String()
+}
+
+func TestGoldens(t *testing.T) {
+	for _, format := range report.Formats() {
+		t.Run(format, func(t *testing.T) {
+			got := render(t, report.Format(format))
+			golden := filepath.Join("testdata", "sample."+format+".golden")
+			if *update {
+				require.NoError(t, os.WriteFile(golden, []byte(got), 0o644))
+			}
+			want, err := os.ReadFile(golden)
+			require.NoError(t, err)
+			assert.Empty(t, cmp.Diff(string(want), got), "(-golden +got); -update writes it")
+		})
+	}
+}
+
+func TestSummary(t *testing.T) {
+	assert.Equal(t, report.Summary{Hosts: 4, Protected: 1, Partly: 1, Open: 1, Unguarded: 1, Deny: 1, Warn: 1}, sample().Summary)
+}
+
+func TestJSONIsTheReport(t *testing.T) {
+	var got report.Report
+	decoder := json.NewDecoder(strings.NewReader(render(t, report.JSON)))
+	decoder.DisallowUnknownFields()
+	require.NoError(t, decoder.Decode(&got))
+	assert.Empty(t, cmp.Diff(sample(), got))
+	assert.NotContains(t, render(t, report.JSON), "null")
+	var empty bytes.Buffer
+	require.NoError(t, report.New(time.Time{}, "", nil, nil).Write(&empty, report.JSON))
+	assert.NotContains(t, empty.String(), "null", "lists are never null")
+}
+
+func TestCSVHasNoFormulas(t *testing.T) {
+	rows, err := csv.NewReader(strings.NewReader(render(t, report.CSV))).ReadAll()
+	require.NoError(t, err)
+	assert.Len(t, rows, 1+5, "a line for each rule, and one for a host without")
+	for _, row := range rows {
+		for _, cell := range row {
+			assert.NotRegexp(t, `^[=+@\-]`, cell)
+		}
+	}
+}
+
+func TestMarkdownTablesStayTables(t *testing.T) {
+	for line := range strings.Lines(render(t, report.Markdown)) {
+		if strings.HasPrefix(line, "|") {
+			columns := strings.Count(strings.ReplaceAll(line, `\|`, ""), "|") - 1
+			assert.Contains(t, []int{5, 6}, columns, line)
+			assert.NotContains(t, line, "<script>")
+		}
+	}
+}
+
+// The page must not load anything, nor let a host name become markup.
+func TestPageIsSelfContained(t *testing.T) {
+	document, err := html.Parse(strings.NewReader(render(t, report.HTML)))
+	require.NoError(t, err)
+	scripts, rows := 0, 0
+	var walk func(*html.Node)
+	walk = func(node *html.Node) {
+		for _, attribute := range node.Attr {
+			switch attribute.Key {
+			case "src", "action", "srcset", "ping":
+				assert.Fail(t, "loads "+attribute.Val)
+			case "href":
+				assert.Equal(t, "data:,", attribute.Val)
+			}
+		}
+		switch {
+		case node.Type == html.ElementNode && node.Data == "script":
+			scripts++
+		case node.Type == html.ElementNode && node.Data == "tr":
+			rows++
+		case node.Type == html.TextNode && node.Parent.Data == "style":
+			assert.NotContains(t, node.Data, "url(")
+			assert.NotContains(t, node.Data, "@import")
+		}
+		for child := node.FirstChild; child != nil; child = child.NextSibling {
+			walk(child)
+		}
+	}
+	walk(document)
+	assert.Equal(t, 1, scripts, "only ours")
+	assert.Equal(t, 1+4+1+2, rows)
+}
+
+func TestUnknownFormat(t *testing.T) {
+	require.ErrorContains(t, sample().Write(&bytes.Buffer{}, "pdf"), "known are table, json")
+}
