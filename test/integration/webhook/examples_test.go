@@ -36,9 +36,6 @@ func (s *stage) testExamples(t *testing.T) {
 		require.NotEmpty(t, files)
 		for _, file := range files {
 			one := readExample(t, file)
-			if one.kinds["ExtAuthPolicy"] {
-				continue // about our own kind, whose tests are elsewhere
-			}
 			t.Run(folder+"/"+one.name, func(t *testing.T) { s.testExample(t, one) })
 		}
 	}
@@ -179,22 +176,22 @@ func (s *stage) withoutMutatingWebhook(t *testing.T) {
 }
 
 // cleanUp removes what an example left, apart from namespaces, which a control
-// plane without controllers cannot remove.
+// plane without controllers cannot remove, and makes the world what it was.
 func (s *stage) cleanUp(t *testing.T, one example) {
 	t.Helper()
 	ctx := context.WithoutCancel(t.Context())
+	ofWorld := worldObjects(t)
+	restore := false
 	for _, document := range one.documents {
 		manifest := object(t, document)
-		name, namespace := manifest.GetName(), manifest.GetNamespace()
-		switch manifest.GetKind() {
-		case "Istio", "Namespace":
+		if ofWorld[identity(manifest)] {
+			restore = true
 			continue
-		case "Service":
-			if name == "orders" { // the world's
-				continue
-			}
 		}
-		err := s.dynamic.Resource(resourceOf(manifest)).Namespace(namespace).Delete(ctx, name, metav1.DeleteOptions{})
+		if manifest.GetKind() == "Namespace" {
+			continue
+		}
+		err := s.dynamic.Resource(resourceOf(manifest)).Namespace(manifest.GetNamespace()).Delete(ctx, manifest.GetName(), metav1.DeleteOptions{})
 		if !apierrors.IsNotFound(err) {
 			require.NoError(t, err)
 		}
@@ -202,9 +199,28 @@ func (s *stage) cleanUp(t *testing.T, one example) {
 	if one.kinds["Istio"] || one.given == "no Istio CR" {
 		s.resetIstio(t)
 	}
+	if restore {
+		s.mustKubectl(t, "", "apply", "-f", world)
+	}
+}
+
+// worldObjects are what every test finds.
+func worldObjects(t *testing.T) map[string]bool {
+	t.Helper()
+	raw, err := os.ReadFile(world)
+	require.NoError(t, err)
+	all := map[string]bool{}
+	for document := range strings.SplitSeq(string(raw), "\n---\n") {
+		all[identity(object(t, document))] = true
+	}
+	return all
+}
+
+func identity(manifest *unstructured.Unstructured) string {
+	return manifest.GetKind() + " " + manifest.GetNamespace() + "/" + manifest.GetName()
 }
 
 func resourceOf(manifest *unstructured.Unstructured) schema.GroupVersionResource {
-	plural := map[string]string{"APIRule": "apirules", "Service": "services", "AuthorizationPolicy": "authorizationpolicies"}
+	plural := map[string]string{"APIRule": "apirules", "Service": "services", "AuthorizationPolicy": "authorizationpolicies", "ExtAuthPolicy": "extauthpolicies"}
 	return manifest.GroupVersionKind().GroupVersion().WithResource(plural[manifest.GetKind()])
 }

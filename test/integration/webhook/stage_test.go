@@ -126,7 +126,7 @@ func (s *stage) untilWebhooksAreCalled(t *testing.T) {
 // printed on both outputs, in order.
 func (s *stage) kubectl(t *testing.T, stdin string, args ...string) (string, error) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(t.Context()), patience) // cleaning up uses it too
 	defer cancel()
 	var out bytes.Buffer
 	command := exec.CommandContext(ctx, s.plane.Kubectl(),
