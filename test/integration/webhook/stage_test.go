@@ -78,6 +78,9 @@ func newStage(t *testing.T, world string, crds ...string) *stage {
 	}
 	s.settings, err = guard.Settings(t.Context(), filepath.Join(directory, "tls"))
 	require.NoError(t, err)
+	// The controllers have tests, and permissions, of their own.
+	s.settings.LeaderElection.Enabled = false
+	s.settings.Controllers.Audit.Enabled, s.settings.Controllers.Reinject.Enabled, s.settings.Controllers.Expose.Enabled = false, false, false
 	s.serve(t, s.settings)
 	registration, err := guard.Registration(s.settings)
 	require.NoError(t, err)
