@@ -4,6 +4,7 @@
 package registry
 
 import (
+	"iter"
 	"maps"
 	"slices"
 
@@ -58,7 +59,7 @@ type affected struct {
 	all   bool
 }
 
-func (a *affected) add(names map[types.NamespacedName]bool) {
+func (a *affected) add(names iter.Seq[types.NamespacedName]) {
 	for name := range names {
 		if a.all {
 			return
@@ -97,7 +98,7 @@ func (w *World) addAffected(found *affected, change Change, wide bool) {
 		w.addSharing(found, change.Name)
 		w.addFronted(found, change.Name)
 	case Namespace:
-		found.add(w.references.byNamespace[change.Name.Name])
+		found.add(maps.Keys(w.references.byNamespace[change.Name.Name]))
 	case Gateway:
 		for name, view := range w.apirules {
 			if view.Gateway == change.Name.String() {
@@ -108,7 +109,7 @@ func (w *World) addAffected(found *affected, change Change, wide bool) {
 		if change.Name.Namespace == istio.MeshNamespace {
 			found.all = true
 		}
-		found.add(w.references.byNamespace[change.Name.Namespace])
+		found.add(maps.Keys(w.references.byNamespace[change.Name.Namespace]))
 	case Endpoints:
 		w.addFronted(found, change.Name)
 	case Istio, ExtAuthPolicy:
@@ -119,10 +120,10 @@ func (w *World) addAffected(found *affected, change Change, wide bool) {
 
 // addSharing adds the APIRules that use a Service or one that shares its Pods.
 func (w *World) addSharing(found *affected, service types.NamespacedName) {
-	found.add(w.references.byService[service])
+	found.add(slices.Values(w.references.byService[service]))
 	for _, one := range w.workloads.sharing(service.Namespace, w.services[service].Selector, istio.MeshNamespace) {
-		for other := range one.services {
-			found.add(w.references.byService[other])
+		for _, other := range one.services {
+			found.add(slices.Values(w.references.byService[other]))
 		}
 	}
 }
@@ -145,19 +146,19 @@ func (w *World) addFronted(found *affected, service types.NamespacedName) {
 
 // references is an index of all APIRules, protected or not.
 type references struct {
-	byService   map[types.NamespacedName]map[types.NamespacedName]bool
+	byService   map[types.NamespacedName]sortedNames     // mostly one
 	byNamespace map[string]map[types.NamespacedName]bool // of the APIRule or one of its Services
 }
 
 func (r *references) add(view apirule.View) {
 	if r.byService == nil {
-		r.byService = map[types.NamespacedName]map[types.NamespacedName]bool{}
+		r.byService = map[types.NamespacedName]sortedNames{}
 		r.byNamespace = map[string]map[types.NamespacedName]bool{}
 	}
 	name := view.NamespacedName()
 	put(r.byNamespace, view.Namespace, name)
 	for service := range servicesOf(view) {
-		put(r.byService, service, name)
+		r.byService[service] = r.byService[service].with(name)
 		put(r.byNamespace, service.Namespace, name)
 	}
 }
@@ -166,7 +167,11 @@ func (r *references) remove(view apirule.View) {
 	name := view.NamespacedName()
 	drop(r.byNamespace, view.Namespace, name)
 	for service := range servicesOf(view) {
-		drop(r.byService, service, name)
+		if left := r.byService[service].without(name); len(left) > 0 {
+			r.byService[service] = left
+		} else {
+			delete(r.byService, service)
+		}
 		drop(r.byNamespace, service.Namespace, name)
 	}
 }

@@ -21,7 +21,7 @@ func (w *World) addNeighbours(facts *policy.Facts, self, service types.Namespace
 	found := map[string]string{}
 	w.addUsers(found, self, service)
 	for _, one := range w.workloads.sharing(service.Namespace, w.services[service].Selector, istio.MeshNamespace) {
-		for other := range one.services {
+		for _, other := range one.services {
 			if other != service {
 				w.addUsers(found, self, other)
 			}
@@ -44,9 +44,9 @@ func (w *World) addNeighbours(facts *policy.Facts, self, service types.Namespace
 }
 
 func (w *World) addUsers(found map[string]string, self, service types.NamespacedName) {
-	for authorizer, users := range w.users.byService[service] {
-		if other, exists := users.otherThan(self); exists {
-			offer(found, authorizer, fmt.Sprintf("APIRule %s", other))
+	for _, users := range w.users.byService[service] {
+		if other, exists := users.names.otherThan(self); exists {
+			offer(found, users.authorizer, fmt.Sprintf("APIRule %s", other))
 		}
 	}
 }

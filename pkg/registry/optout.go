@@ -4,6 +4,7 @@
 package registry
 
 import (
+	"maps"
 	"slices"
 
 	"k8s.io/apimachinery/pkg/types"
@@ -31,9 +32,9 @@ func (w *World) OptOutFacts(kind annotation.Kind, name types.NamespacedName, lab
 	if len(facts.Policies) == 0 {
 		return facts
 	}
-	dependents := w.references.byService[name]
+	dependents := slices.Values(w.references.byService[name])
 	if kind == annotation.Namespace {
-		dependents = w.references.byNamespace[name.Name]
+		dependents = maps.Keys(w.references.byNamespace[name.Name])
 	}
 	for dependent := range dependents {
 		view := w.apirules[dependent]

@@ -17,13 +17,21 @@ import (
 // users is an index of the APIRules that protect something: by effective Service
 // and authorizer, and by authorizer alone. The authorizer of a jwt rule is "".
 type users struct {
-	byService    map[types.NamespacedName]map[string]sortedNames
+	byService    map[types.NamespacedName][]authorizerUsers
 	byAuthorizer map[string]sortedNames
+}
+
+// authorizerUsers are the APIRules that protect one Service by one authorizer. A
+// Service has few authorizers, so they are a list: a map of its own for each
+// Service would take more memory than all that is in it.
+type authorizerUsers struct {
+	authorizer string
+	names      sortedNames
 }
 
 func newUsers() *users {
 	return &users{
-		byService:    map[types.NamespacedName]map[string]sortedNames{},
+		byService:    map[types.NamespacedName][]authorizerUsers{},
 		byAuthorizer: map[string]sortedNames{},
 	}
 }
@@ -31,10 +39,13 @@ func newUsers() *users {
 func (u *users) add(view apirule.View) {
 	name := view.NamespacedName()
 	for _, use := range usesOf(view) {
-		if u.byService[use.service] == nil {
-			u.byService[use.service] = map[string]sortedNames{}
+		of := u.byService[use.service]
+		at := find(of, use.authorizer)
+		if at < 0 {
+			u.byService[use.service] = append(of, authorizerUsers{authorizer: use.authorizer, names: sortedNames{name}})
+		} else {
+			of[at].names = of[at].names.with(name)
 		}
-		u.byService[use.service][use.authorizer] = u.byService[use.service][use.authorizer].with(name)
 		if use.authorizer != "" {
 			u.byAuthorizer[use.authorizer] = u.byAuthorizer[use.authorizer].with(name)
 		}
@@ -44,21 +55,34 @@ func (u *users) add(view apirule.View) {
 func (u *users) remove(view apirule.View) {
 	name := view.NamespacedName()
 	for _, use := range usesOf(view) {
-		of := u.byService[use.service]
-		if left := of[use.authorizer].without(name); len(left) > 0 {
-			of[use.authorizer] = left
-		} else {
-			delete(of, use.authorizer)
-		}
-		if len(of) == 0 {
-			delete(u.byService, use.service)
-		}
+		u.removeFromService(use, name)
 		if left := u.byAuthorizer[use.authorizer].without(name); len(left) > 0 {
 			u.byAuthorizer[use.authorizer] = left
 		} else {
 			delete(u.byAuthorizer, use.authorizer)
 		}
 	}
+}
+
+func (u *users) removeFromService(use use, name types.NamespacedName) {
+	of := u.byService[use.service]
+	at := find(of, use.authorizer)
+	if at < 0 {
+		return
+	}
+	of[at].names = of[at].names.without(name)
+	if len(of[at].names) > 0 {
+		return
+	}
+	if of = slices.Delete(of, at, at+1); len(of) > 0 {
+		u.byService[use.service] = of
+	} else {
+		delete(u.byService, use.service)
+	}
+}
+
+func find(of []authorizerUsers, authorizer string) int {
+	return slices.IndexFunc(of, func(one authorizerUsers) bool { return one.authorizer == authorizer })
 }
 
 // use is one authorizer of one rule at its Service.

@@ -22,16 +22,17 @@ import (
 type workloads struct {
 	// exact holds members by namespace and whole selector.
 	exact map[string]*workload
-	// byPair holds the workloads of a namespace that select by a label.
-	byPair map[string]map[*workload]bool
+	// byPair holds the workloads of a namespace that select by a label. Most
+	// labels select one: a list takes a fraction of the memory of a set.
+	byPair map[string][]*workload
 }
 
 // workload is what shares one selector in one namespace.
 type workload struct {
 	key      string
 	pairs    []string // "key=value", sorted
-	services map[types.NamespacedName]bool
-	policies map[types.NamespacedName]string // the provider of each
+	services sortedNames
+	policies map[types.NamespacedName]string // the provider of each; nil if none
 }
 
 // maxSubsets is the largest selector whose subsets are looked up one by one. A
@@ -39,24 +40,29 @@ type workload struct {
 const maxSubsets = 8
 
 func newWorkloads() *workloads {
-	return &workloads{exact: map[string]*workload{}, byPair: map[string]map[*workload]bool{}}
+	return &workloads{exact: map[string]*workload{}, byPair: map[string][]*workload{}}
 }
 
 func (w *workloads) addService(name types.NamespacedName, selector map[string]string) {
 	if len(selector) > 0 {
-		w.at(name.Namespace, selector).services[name] = true
+		one := w.at(name.Namespace, selector)
+		one.services = one.services.with(name)
 	}
 }
 
 func (w *workloads) removeService(name types.NamespacedName, selector map[string]string) {
 	if one := w.exact[exactKey(name.Namespace, pairsOf(selector))]; one != nil {
-		delete(one.services, name)
+		one.services = one.services.without(name)
 		w.dropEmpty(name.Namespace, one)
 	}
 }
 
 func (w *workloads) addPolicy(name types.NamespacedName, selector map[string]string, provider string) {
-	w.at(name.Namespace, selector).policies[name] = provider
+	one := w.at(name.Namespace, selector)
+	if one.policies == nil {
+		one.policies = map[types.NamespacedName]string{}
+	}
+	one.policies[name] = provider
 }
 
 func (w *workloads) removePolicy(name types.NamespacedName, selector map[string]string) {
@@ -83,7 +89,7 @@ func (w *workloads) sharing(namespace string, selector map[string]string, root s
 	if one := w.exact[exactKey(root, nil)]; one != nil {
 		found[one] = true
 	}
-	for one := range w.rarest(namespace, pairs) {
+	for _, one := range w.rarest(namespace, pairs) {
 		if contains(one.pairs, pairs) || contains(pairs, one.pairs) {
 			found[one] = true
 		}
@@ -102,7 +108,7 @@ func (w *workloads) subsetKeys(namespace string, pairs []string) []string {
 	if len(pairs) > maxSubsets {
 		keys := []string{exactKey(namespace, nil)}
 		for _, pair := range pairs {
-			for one := range w.byPair[pairKey(namespace, pair)] {
+			for _, one := range w.byPair[pairKey(namespace, pair)] {
 				if contains(pairs, one.pairs) {
 					keys = append(keys, one.key)
 				}
@@ -125,7 +131,7 @@ func (w *workloads) subsetKeys(namespace string, pairs []string) []string {
 
 // rarest returns the workloads that select by the label of pairs which the
 // fewest do: the supersets of pairs are among them.
-func (w *workloads) rarest(namespace string, pairs []string) map[*workload]bool {
+func (w *workloads) rarest(namespace string, pairs []string) []*workload {
 	best := w.byPair[pairKey(namespace, pairs[0])]
 	for _, pair := range pairs[1:] {
 		if next := w.byPair[pairKey(namespace, pair)]; len(next) < len(best) {
@@ -142,18 +148,11 @@ func (w *workloads) at(namespace string, selector map[string]string) *workload {
 	if one != nil {
 		return one
 	}
-	one = &workload{
-		key: key, pairs: pairs,
-		services: map[types.NamespacedName]bool{}, policies: map[types.NamespacedName]string{},
-	}
+	one = &workload{key: key, pairs: pairs}
 	w.exact[key] = one
 	for _, pair := range pairs {
-		bucket := w.byPair[pairKey(namespace, pair)]
-		if bucket == nil {
-			bucket = map[*workload]bool{}
-			w.byPair[pairKey(namespace, pair)] = bucket
-		}
-		bucket[one] = true
+		at := pairKey(namespace, pair)
+		w.byPair[at] = append(w.byPair[at], one)
 	}
 	return one
 }
@@ -165,8 +164,10 @@ func (w *workloads) dropEmpty(namespace string, one *workload) {
 	delete(w.exact, one.key)
 	for _, pair := range one.pairs {
 		key := pairKey(namespace, pair)
-		delete(w.byPair[key], one)
-		if len(w.byPair[key]) == 0 {
+		left := slices.DeleteFunc(w.byPair[key], func(other *workload) bool { return other == one })
+		if len(left) > 0 {
+			w.byPair[key] = left
+		} else {
 			delete(w.byPair, key)
 		}
 	}
