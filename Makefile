@@ -12,7 +12,7 @@ SHELL := /bin/bash
 MAKEFLAGS += --no-builtin-rules
 
 # In the order in which make help prints them.
-FRAGMENTS := $(addprefix hack/make/,tools.mk generate.mk lint.mk test.mk chaos.mk bench.mk verify.mk build.mk image.mk chart.mk run.mk)
+FRAGMENTS := $(addprefix hack/make/,tools.mk generate.mk lint.mk test.mk node.mk chaos.mk bench.mk verify.mk build.mk image.mk chart.mk run.mk)
 include $(FRAGMENTS)
 
 ##@ General

@@ -17,9 +17,9 @@ import (
 	"time"
 )
 
-// newCertificate makes a CA and a certificate of it for loopback; the CA is
-// returned as PEM and its key forgotten.
-func newCertificate() (tls.Certificate, []byte, error) {
+// newCertificate makes a CA and a certificate of it for loopback and for the
+// address that is listened on; the CA is returned as PEM and its key forgotten.
+func newCertificate(address net.Addr) (tls.Certificate, []byte, error) {
 	fail := func(err error) (tls.Certificate, []byte, error) {
 		return tls.Certificate{}, nil, fmt.Errorf("making the provider's certificate: %w", err)
 	}
@@ -42,6 +42,9 @@ func newCertificate() (tls.Certificate, []byte, error) {
 		NotBefore: ca.NotBefore, NotAfter: ca.NotAfter,
 		DNSNames: []string{"localhost"}, IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1), net.IPv6loopback},
 		KeyUsage: x509.KeyUsageDigitalSignature, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
+	}
+	if tcp, ok := address.(*net.TCPAddr); ok && !tcp.IP.IsUnspecified() {
+		leaf.IPAddresses = append(leaf.IPAddresses, tcp.IP)
 	}
 	caDER, err := x509.CreateCertificate(rand.Reader, ca, ca, &caKey.PublicKey, caKey)
 	if err != nil {

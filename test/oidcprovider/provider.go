@@ -66,7 +66,7 @@ func New(ctx context.Context, opts Options) (*Provider, error) {
 		return nil, errors.Join(err, listener.Close())
 	}
 	if opts.TLS {
-		certificate, ca, err := newCertificate()
+		certificate, ca, err := newCertificate(listener.Addr())
 		if err != nil {
 			return nil, errors.Join(err, listener.Close())
 		}
