@@ -11,9 +11,7 @@ import (
 	"os/signal"
 	"syscall"
 
-	// The image has no files but ours. These are used only where the system has no
-	// certificate authorities.
-	_ "golang.org/x/crypto/x509roots/fallback"
+	_ "golang.org/x/crypto/x509roots/fallback" // the image has no certificate authorities of its own
 
 	"github.com/extauth-guard/extauth-guard/pkg/app/exit"
 	"github.com/extauth-guard/extauth-guard/pkg/app/job"
