@@ -60,7 +60,7 @@ func write() error {
 	}
 	readme := bytes.Replace(template, []byte(here), []byte(tables(values)), 1)
 	for name, content := range map[string][]byte{"values.schema.json": schema, "README.md": readme} {
-		if err := os.WriteFile(filepath.Join(directory, name), content, 0o644); err != nil { //nolint:gosec // part of the tree
+		if err := os.WriteFile(filepath.Join(directory, name), content, 0o644); err != nil {
 			return err
 		}
 	}

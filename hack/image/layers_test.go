@@ -19,7 +19,7 @@ func TestALayerDependsOnItsContentOnly(t *testing.T) {
 	digest := func() string {
 		folder := t.TempDir() // another name and another time
 		require.NoError(t, os.WriteFile(filepath.Join(folder, "b"), []byte("two"), 0o600))
-		require.NoError(t, os.WriteFile(filepath.Join(folder, "a"), []byte("one"), 0o644)) //nolint:gosec // modes are not kept
+		require.NoError(t, os.WriteFile(filepath.Join(folder, "a"), []byte("one"), 0o644))
 		content, err := programs(folder)
 		require.NoError(t, err)
 		one, err := layer(append(base(), content...))

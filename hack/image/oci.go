@@ -92,11 +92,11 @@ func labels(o options) map[string]string {
 // compile builds the programs into a folder, static and without paths of this
 // machine.
 func compile(ctx context.Context, o options, architecture, folder string) error {
-	if err := os.Mkdir(folder, 0o755); err != nil { //nolint:gosec // a folder for an hour
+	if err := os.Mkdir(folder, 0o755); err != nil {
 		return err
 	}
 	args := []string{"build", "-trimpath", "-buildvcs=false", "-ldflags", "-s -w -X " + versionVariable + "=" + o.version, "-o", folder + "/"}
-	build := exec.CommandContext(ctx, "go", append(args, o.commands...)...) //nolint:gosec // the caller's own packages
+	build := exec.CommandContext(ctx, "go", append(args, o.commands...)...)
 	build.Env = append(os.Environ(), "CGO_ENABLED=0", "GOOS=linux", "GOARCH="+architecture)
 	build.Stderr = os.Stderr
 	return build.Run()
@@ -118,10 +118,10 @@ func archive(index v1.ImageIndex, name, out, scratch string) (err error) {
 	if err != nil {
 		return fmt.Errorf("writing the layout: %w", err)
 	}
-	if err := os.MkdirAll(filepath.Dir(out), 0o755); err != nil { //nolint:gosec // a folder for build results
+	if err := os.MkdirAll(filepath.Dir(out), 0o755); err != nil {
 		return err
 	}
-	file, err := os.Create(out) //nolint:gosec // the caller's own path
+	file, err := os.Create(out)
 	if err != nil {
 		return err
 	}
@@ -144,7 +144,7 @@ func pack(w *tar.Writer, root, path string, found fs.DirEntry) error {
 	if found.IsDir() {
 		return w.WriteHeader(&tar.Header{Name: filepath.ToSlash(relative) + "/", Mode: 0o755, Typeflag: tar.TypeDir, Format: tar.FormatUSTAR})
 	}
-	file, err := os.Open(path) //nolint:gosec // just written
+	file, err := os.Open(path)
 	if err != nil {
 		return err
 	}

@@ -17,7 +17,7 @@ import (
 )
 
 // bases says in which base of config/ a kind is.
-var bases = map[string]string{ //nolint:gochecknoglobals // never changes
+var bases = map[string]string{
 	"ClusterRole": "rbac", "ClusterRoleBinding": "rbac", "Role": "rbac", "RoleBinding": "rbac", "ServiceAccount": "rbac",
 	"ConfigMap": "manager", "Deployment": "manager", "NetworkPolicy": "manager",
 	"PodDisruptionBudget": "manager", "Secret": "manager", "Service": "manager",

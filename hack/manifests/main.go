@@ -64,18 +64,18 @@ func write() error {
 // save writes a file that was made from source.
 func save(root, name, source string, content []byte) error {
 	path := filepath.Join(root, filepath.FromSlash(name))
-	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil { //nolint:gosec // part of the tree
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 		return err
 	}
 	head := "# Generated from " + source + " by make generate; do not edit.\n"
-	return os.WriteFile(path, append([]byte(head), content...), 0o644) //nolint:gosec // part of the tree
+	return os.WriteFile(path, append([]byte(head), content...), 0o644)
 }
 
 // client points to our Service in a namespace.
 func client(namespace string) func(string) admissionregistrationv1.WebhookClientConfig {
 	return func(path string) admissionregistrationv1.WebhookClientConfig {
 		return admissionregistrationv1.WebhookClientConfig{Service: &admissionregistrationv1.ServiceReference{
-			Namespace: namespace, Name: "extauth-guard", Path: ptr.To(path), Port: ptr.To[int32](443),
+			Namespace: namespace, Name: "extauth-guard", Path: new(path), Port: ptr.To[int32](443),
 		}}
 	}
 }

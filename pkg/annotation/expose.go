@@ -86,7 +86,7 @@ func (e *Exposure) readPort(path *field.Path, value string) *field.Error {
 }
 
 // exposedPath is what the CRD of APIRules takes as the path of a rule.
-var exposedPath = regexp.MustCompile(`^((/([A-Za-z0-9-._~!$&'()+,;=:@]|%[0-9a-fA-F]{2})*)|(/\{\*{1,2}\}))+$|^/\*$`) //nolint:gochecknoglobals // a constant that Go cannot spell as such
+var exposedPath = regexp.MustCompile(`^((/([A-Za-z0-9-._~!$&'()+,;=:@]|%[0-9a-fA-F]{2})*)|(/\{\*{1,2}\}))+$|^/\*$`)
 
 func (e *Exposure) readPath(path *field.Path, value string) *field.Error {
 	if !exposedPath.MatchString(value) {
@@ -109,7 +109,7 @@ func (e *Exposure) readMethods(path *field.Path, value string) *field.Error {
 }
 
 // gatewayName is what the CRD of APIRules takes as spec.gateway.
-var gatewayName = regexp.MustCompile(`^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?/[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$`) //nolint:gochecknoglobals // a constant that Go cannot spell as such
+var gatewayName = regexp.MustCompile(`^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?/[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$`)
 
 // IsGatewayName is true if the CRD of APIRules takes name as spec.gateway.
 func IsGatewayName(name string) bool {

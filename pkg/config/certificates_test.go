@@ -20,8 +20,10 @@ func TestSelfMadeCertificates(t *testing.T) {
 		"names are required":        {"{}", "certificates.self.secret: Invalid value"},
 		"a life of seconds":         {"{namespace: guard, secret: tls, service: guard, validity: 30s}", "certificates.self.validity: Invalid value: \"30s\": must be at least 1h"},
 		"a renewal that never ends": {"{namespace: guard, secret: tls, service: guard, renewBefore: 2160h}", "must be more than zero and at most half of validity"},
-		"an authority that is replaced for ever": {"{namespace: guard, secret: tls, service: guard, caValidity: 2160h}",
-			"certificates.self.caValidity: Invalid value: \"2160h0m0s\": must be at least four times validity"},
+		"an authority that is replaced for ever": {
+			"{namespace: guard, secret: tls, service: guard, caValidity: 2160h}",
+			"certificates.self.caValidity: Invalid value: \"2160h0m0s\": must be at least four times validity",
+		},
 	}
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {

@@ -43,7 +43,7 @@ func (r request) port() (int32, error) {
 func list(ports []int32) string {
 	texts := make([]string, 0, len(ports))
 	for _, port := range ports {
-		texts = append(texts, fmt.Sprint(port))
+		texts = append(texts, strconv.Itoa(int(port)))
 	}
 	return strings.Join(texts, ", ")
 }

@@ -7,6 +7,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"reflect"
 	"strings"
 
@@ -49,9 +50,7 @@ func (c *Controller) store(ctx context.Context, wanted request, host string, obj
 	if annotations == nil {
 		annotations = map[string]string{}
 	}
-	for key, value := range (&unstructured.Unstructured{Object: object}).GetAnnotations() {
-		annotations[key] = value
-	}
+	maps.Copy(annotations, (&unstructured.Unstructured{Object: object}).GetAnnotations())
 	existing.SetAnnotations(annotations)
 	_, err = c.apirules(wanted.service.Namespace).Update(ctx, existing, metav1.UpdateOptions{})
 	return refusal("updating", wanted, err)

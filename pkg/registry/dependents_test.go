@@ -98,9 +98,11 @@ func TestAChangeNamesTheAPIRulesThatDependOnIt(t *testing.T) {
 			var got []string
 			world.Subscribe(func(change registry.Change) {
 				text := string(change.Kind)
+				var textSb101 strings.Builder
 				for _, one := range change.Affected {
-					text += " " + one.String()
+					textSb101.WriteString(" " + one.String())
 				}
+				text += textSb101.String()
 				if change.All {
 					text += " all"
 				}

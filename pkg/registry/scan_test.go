@@ -97,7 +97,7 @@ func (p pick) selector() map[string]string {
 		if selector == nil {
 			selector = map[string]string{}
 		}
-		selector[string(rune('k'+i))] = fmt.Sprint(p.IntN(2))
+		selector[string(rune('k'+i))] = strconv.Itoa(p.IntN(2))
 	}
 	return selector
 }

@@ -50,7 +50,7 @@ func TestTheWebhooksAreThoseOfTheCode(t *testing.T) {
 	registration := webhook.Registration{
 		Client: func(path string) admissionregistrationv1.WebhookClientConfig {
 			return admissionregistrationv1.WebhookClientConfig{Service: &admissionregistrationv1.ServiceReference{
-				Namespace: Namespace, Name: "extauth-guard", Path: ptr.To(path), Port: ptr.To[int32](443),
+				Namespace: Namespace, Name: "extauth-guard", Path: new(path), Port: ptr.To[int32](443),
 			}}
 		},
 		ExcludedNamespaces: []string{Namespace, "oauth2-proxy"},

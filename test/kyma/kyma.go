@@ -9,6 +9,7 @@ package kyma
 import (
 	"context"
 	"fmt"
+	"maps"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -84,9 +85,7 @@ func Start(t testing.TB) *Cluster {
 func (c *Cluster) Namespace(name string, labels map[string]string) {
 	c.t.Helper()
 	all := map[string]string{"istio-injection": "enabled"}
-	for key, value := range labels {
-		all[key] = value
-	}
+	maps.Copy(all, labels)
 	_, err := c.Typed.CoreV1().Namespaces().Create(c.t.Context(), &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: name, Labels: all}}, metav1.CreateOptions{})
 	require.NoError(c.t, err)
 }

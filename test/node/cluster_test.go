@@ -126,7 +126,7 @@ func (c *cluster) resolve(t *testing.T) {
 	_, err = c.typed.DiscoveryV1().EndpointSlices("kube-system").Create(t.Context(), &discoveryv1.EndpointSlice{
 		ObjectMeta:  metav1.ObjectMeta{Name: "kube-dns", Labels: map[string]string{discoveryv1.LabelServiceName: "kube-dns"}},
 		AddressType: discoveryv1.AddressTypeIPv4,
-		Ports:       []discoveryv1.EndpointPort{{Name: ptr.To("dns"), Protocol: ptr.To(corev1.ProtocolUDP), Port: ptr.To(port)}},
+		Ports:       []discoveryv1.EndpointPort{{Name: new("dns"), Protocol: ptr.To(corev1.ProtocolUDP), Port: new(port)}},
 		Endpoints:   []discoveryv1.Endpoint{{Addresses: []string{host}}},
 	}, metav1.CreateOptions{})
 	require.NoError(t, err)
@@ -141,7 +141,7 @@ func (c *cluster) explain(t *testing.T) {
 		"logs -n extauth-guard -l app.kubernetes.io/component=bootstrap --tail=40 --prefix",
 		"logs -n oauth2-proxy -l app=oauth2-proxy --tail=20 --prefix",
 	} {
-		out, err := exec.CommandContext(context.WithoutCancel(t.Context()), "bash", "-c", os.Getenv("EXTAUTH_KUBECTL")+" "+args).CombinedOutput() //nolint:gosec // fixed
+		out, err := exec.CommandContext(context.WithoutCancel(t.Context()), "bash", "-c", os.Getenv("EXTAUTH_KUBECTL")+" "+args).CombinedOutput()
 		t.Logf("%s: %v\n%s", args, err, out)
 	}
 }
@@ -149,7 +149,7 @@ func (c *cluster) explain(t *testing.T) {
 // node runs hack/node/node.sh.
 func (c *cluster) node(t *testing.T, args ...string) {
 	t.Helper()
-	out, err := exec.CommandContext(t.Context(), checkout.Path(t, "hack/node/node.sh"), args...).CombinedOutput() //nolint:gosec // our own script
+	out, err := exec.CommandContext(t.Context(), checkout.Path(t, "hack/node/node.sh"), args...).CombinedOutput()
 	require.NoError(t, err, string(out))
 }
 

@@ -130,7 +130,7 @@ func (l *leader) campaign(ctx context.Context, lock resourcelock.Interface) erro
 func (l *leader) term(ctx context.Context) error {
 	err := wait.PollUntilContextCancel(ctx, 50*time.Millisecond, true, func(context.Context) (bool, error) { return l.synced() == nil, nil })
 	if err != nil || ctx.Err() != nil {
-		return nil //nolint:nilerr // the term ended before the world was complete
+		return nil
 	}
 	l.log.Info("Leading")
 	defer l.log.Info("No longer leading")

@@ -130,7 +130,7 @@ func TestReinject(t *testing.T) {
 		f.open("storm", "witness")
 		f.annotateService("storm", "witness", asks(""))
 		f.becomes("storm", "witness", fmt.Sprintf(protected, "oauth2-proxy"))
-		assert.Equal(t, `[{"methods":["GET"],"noAuth":true,"path":"/*"}]`, f.rule(t.Context(), "storm", "app"))
+		assert.JSONEq(t, `[{"methods":["GET"],"noAuth":true,"path":"/*"}]`, f.rule(t.Context(), "storm", "app"))
 		counts := map[string]int{}
 		for _, note := range f.Events(t.Context(), "storm", "APIRule", "app") {
 			reason, _, _ := strings.Cut(note, ":")
@@ -161,7 +161,7 @@ func TestReinject(t *testing.T) {
 		f.event("service", "app", "Injected: spec.rules[0] got oauth2-proxy, as Service service/app asks for")
 		object, err := f.APIRules("service").Get(t.Context(), "app", metav1.GetOptions{})
 		require.NoError(t, err)
-		assert.Equal(t, `[{"rule":0,"authorizers":["oauth2-proxy"],"from":"Service service/app"}]`, object.GetAnnotations()["extauth-guard.io/injected"])
+		assert.JSONEq(t, `[{"rule":0,"authorizers":["oauth2-proxy"],"from":"Service service/app"}]`, object.GetAnnotations()["extauth-guard.io/injected"])
 	})
 
 	t.Run("an annotation on the Namespace reaches the APIRule", func(t *testing.T) {
@@ -221,7 +221,7 @@ func TestReinject(t *testing.T) {
 		assert.Positive(t, left, "the leader was killed too late to prove anything")
 		f.Eventually("all are injected", func(ctx context.Context) (string, bool) {
 			count := done(ctx)
-			return fmt.Sprint(count), count == many
+			return strconv.Itoa(count), count == many
 		})
 		assert.NotSame(t, leader, f.Leader(replicas...))
 	})
