@@ -50,9 +50,9 @@ type cluster struct {
 	http      *http.Client
 
 	ready time.Duration
-	idle  memory
-	peak  int64
-	took  []time.Duration // sorted by percentile
+	idle  memory          // when ready
+	asked memory          // after all requests
+	took  []time.Duration // sorted
 }
 
 const (
@@ -133,7 +133,7 @@ func (c *cluster) create(ctx context.Context, of schema.GroupVersionResource, na
 }
 
 // start starts the webhook process and waits until it is ready.
-func (c *cluster) start(ctx context.Context, binary string) error {
+func (c *cluster) start(ctx context.Context, binary, limit string) error {
 	var err error
 	if c.settings, err = guard.Settings(ctx, filepath.Join(c.directory, "tls")); err != nil {
 		return err
@@ -151,6 +151,9 @@ func (c *cluster) start(ctx context.Context, binary string) error {
 	}
 	c.process = exec.CommandContext(context.WithoutCancel(ctx), binary, "--config", file, "--kubeconfig", kubeconfig)
 	c.process.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // Ctrl-C is for this program, which stops it
+	if limit != "" {
+		c.process.Env = append(os.Environ(), "GOMEMLIMIT="+limit)
+	}
 	begun := time.Now()
 	if err := c.process.Start(); err != nil {
 		return err
@@ -203,8 +206,8 @@ func (c *cluster) ask(ctx context.Context, count bool) error {
 		}
 	}
 	slices.Sort(c.took)
-	now, err := memoryOf(c.process.Process.Pid)
-	c.peak = now.peak
+	var err error
+	c.asked, err = memoryOf(c.process.Process.Pid)
 	return err
 }
 
