@@ -125,7 +125,11 @@ func schemaOf(values []value) ([]byte, error) {
 	all["title"] = "Values of the chart extauth-guard"
 	all["definitions"] = definitions()
 	// Helm gives it to every sub-chart.
-	all["properties"].(map[string]any)["global"] = map[string]any{"type": "object"}
+	properties, ok := all["properties"].(map[string]any)
+	if !ok {
+		return nil, errors.New("the schema has no properties")
+	}
+	properties["global"] = map[string]any{"type": "object"}
 	var out bytes.Buffer
 	encoder := json.NewEncoder(&out)
 	encoder.SetEscapeHTML(false)

@@ -28,7 +28,8 @@ func TestALayerDependsOnItsContentOnly(t *testing.T) {
 		require.NoError(t, err)
 		return hash.String()
 	}
-	assert.Equal(t, digest(), digest())
+	first := digest()
+	assert.Equal(t, first, digest())
 }
 
 func TestALayer(t *testing.T) {

@@ -148,7 +148,7 @@ func pack(w *tar.Writer, root, path string, found fs.DirEntry) error {
 	if err != nil {
 		return err
 	}
-	defer file.Close()
+	defer func() { _ = file.Close() }() // it was only read
 	info, err := file.Stat()
 	if err != nil {
 		return err

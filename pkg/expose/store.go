@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"maps"
 	"reflect"
+	"slices"
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
@@ -77,31 +78,32 @@ func (c *Controller) claim(wanted request, host string) error {
 	if holder, held := c.claims[host]; held && holder != wanted.service {
 		return taken(host, "the Service "+holder.String())
 	}
+	if by := c.exposedBy(host, wanted.service); by != "" {
+		return taken(host, by)
+	}
+	maps.DeleteFunc(c.claims, func(_ string, holder types.NamespacedName) bool { return holder == wanted.service })
+	c.claims[host] = wanted.service
+	return nil
+}
+
+// exposedBy names what exposes a host already, besides the APIRule self, or is "".
+func (c *Controller) exposedBy(host string, self types.NamespacedName) string {
 	world := c.options.World
 	for _, view := range world.APIRules() {
-		if view.NamespacedName() == wanted.service || view.Deleting {
+		if view.NamespacedName() == self || view.Deleting {
 			continue
 		}
-		for _, other := range view.Hosts {
-			if policy.FullHost(other, world.GatewayDomain(view.Gateway)) == host {
-				return taken(host, "the APIRule "+view.NamespacedName().String())
-			}
+		domain := world.GatewayDomain(view.Gateway)
+		if slices.ContainsFunc(view.Hosts, func(other string) bool { return policy.FullHost(other, domain) == host }) {
+			return "the APIRule " + view.NamespacedName().String()
 		}
 	}
 	for _, service := range world.VirtualServices() {
-		for _, other := range service.Hosts {
-			if other == host && len(service.Gateways) > 0 {
-				return taken(host, "the VirtualService "+service.String())
-			}
+		if len(service.Gateways) > 0 && slices.Contains(service.Hosts, host) {
+			return "the VirtualService " + service.String()
 		}
 	}
-	for old, holder := range c.claims {
-		if holder == wanted.service {
-			delete(c.claims, old)
-		}
-	}
-	c.claims[host] = wanted.service
-	return nil
+	return ""
 }
 
 func taken(host, by string) error {

@@ -98,23 +98,26 @@ func (w *World) addAffected(found *affected, change Change, wide bool) {
 		w.addSharing(found, change.Name)
 		w.addFronted(found, change.Name)
 	case Namespace:
-		found.add(maps.Keys(w.references.byNamespace[change.Name.Name]))
+		found.add(w.references.byNamespace[change.Name.Name])
 	case Gateway:
-		for name, view := range w.apirules {
-			if view.Gateway == change.Name.String() {
-				found.one(name)
-			}
-		}
+		w.addExposedAt(found, change.Name.String())
 	case CustomPolicies:
-		if change.Name.Namespace == istio.MeshNamespace {
-			found.all = true
-		}
-		found.add(maps.Keys(w.references.byNamespace[change.Name.Namespace]))
+		found.all = found.all || change.Name.Namespace == istio.MeshNamespace
+		found.add(w.references.byNamespace[change.Name.Namespace])
 	case Endpoints:
 		w.addFronted(found, change.Name)
 	case Istio, ExtAuthPolicy:
 		found.all = true
 	case VirtualService:
+	}
+}
+
+// addExposedAt adds the APIRules of a Gateway. Gateways change rarely.
+func (w *World) addExposedAt(found *affected, gateway string) {
+	for name, view := range w.apirules {
+		if view.Gateway == gateway {
+			found.one(name)
+		}
 	}
 }
 

@@ -112,7 +112,7 @@ func (f fixture) metrics(of *guard.Process) []string {
 	require.NoError(f.t, err)
 	response, err := http.DefaultClient.Do(request)
 	require.NoError(f.t, err)
-	defer response.Body.Close()
+	defer func() { require.NoError(f.t, response.Body.Close()) }()
 	raw, err := io.ReadAll(response.Body)
 	require.NoError(f.t, err)
 	var lines []string

@@ -223,7 +223,7 @@ func (c *cluster) used(t *testing.T) []string {
 	t.Helper()
 	file, err := os.Open(c.audit)
 	require.NoError(t, err)
-	defer file.Close()
+	defer func() { require.NoError(t, file.Close()) }()
 	named := []string{"secrets", "configmaps", "mutatingwebhookconfigurations", "validatingwebhookconfigurations"}
 	seen := map[string]bool{}
 	lines := bufio.NewScanner(file)
