@@ -82,7 +82,7 @@ usage or input that cannot be read.`,
 	root.SetIn(streams.In)
 	root.SetOut(streams.Out)
 	root.SetErr(streams.Err)
-	root.AddCommand(newLint(streams), newInject(streams), newMigrate(streams), newToken(streams, time.Now), newReport(streams, time.Now))
+	root.AddCommand(newLint(streams), newInject(streams), newMigrate(streams), newToken(streams, time.Now), newReport(streams, time.Now), newExplain(streams), newCheck(streams, time.Now))
 	return root
 }
 

@@ -1,0 +1,479 @@
+// Copyright The extauth-guard Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package cli
+
+import (
+	"context"
+	"crypto/x509"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+	"time"
+
+	cmv1 "github.com/cert-manager/cert-manager/pkg/apis/certmanager/v1"
+	cmmeta "github.com/cert-manager/cert-manager/pkg/apis/meta/v1"
+	authorizationv1 "k8s.io/api/authorization/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/util/version"
+	"k8s.io/client-go/dynamic"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/rest"
+
+	"github.com/extauth-guard/extauth-guard/pkg/annotation"
+	"github.com/extauth-guard/extauth-guard/pkg/apirule"
+	"github.com/extauth-guard/extauth-guard/pkg/istio"
+	"github.com/extauth-guard/extauth-guard/pkg/oidc"
+	"github.com/extauth-guard/extauth-guard/pkg/policy"
+	"github.com/extauth-guard/extauth-guard/pkg/registry"
+)
+
+// configurationName is that of both webhook configurations and of the
+// Deployment, as the chart names them.
+const configurationName = "extauth-guard"
+
+// oldestKubernetes is the first version in which matchConditions are stable
+// (KEP-3716).
+const oldestKubernetes = "1.30.0"
+
+// doctor has what checks need.
+type doctor struct {
+	flags   *checkFlags
+	now     func() time.Time
+	config  *rest.Config
+	typed   kubernetes.Interface
+	untyped dynamic.Interface
+	// all is there once the cluster was read.
+	all  *known
+	stop func()
+}
+
+func newDoctor(flags *checkFlags, now func() time.Time) (*doctor, error) {
+	config, err := flags.kube.ToRESTConfig()
+	if err != nil {
+		return nil, fmt.Errorf("reading the kubeconfig: %w", err)
+	}
+	typed, err := kubernetes.NewForConfig(config)
+	if err != nil {
+		return nil, fmt.Errorf("making a client: %w", err)
+	}
+	untyped, err := dynamic.NewForConfig(config)
+	if err != nil {
+		return nil, fmt.Errorf("making a client: %w", err)
+	}
+	return &doctor{flags: flags, now: now, config: config, typed: typed, untyped: untyped, stop: func() {}}, nil
+}
+
+func (d *doctor) checkups() []checkup {
+	all := []checkup{
+		{"kubernetes", "the API server answers and is recent enough", "use Kubernetes " + oldestKubernetes + " or later, and check the kubeconfig", true, d.kubernetes},
+		{"kyma", "APIRules are served as v2", "enable Kyma's API Gateway module, 3.0 or later", true, d.served(apirule.Group+"/v2", apirule.Resource)},
+		{"kyma", "Istio CRs are served", "enable Kyma's Istio module, 1.10 or later", true, d.served(istio.Group+"/"+istio.Version, istio.Resource)},
+		{"kyma", "the cluster can be read", "you need to list Services, Namespaces, EndpointSlices, APIRules and Istio CRs", true, d.read},
+		{"kyma", "there is an active Istio CR and it is Ready", "correct what the status of the Istio CR says", false, d.istioCR},
+		{"kyma", "the mesh configuration has every authorizer", "wait until the Istio module has applied the Istio CR", false, d.mesh},
+		{"authorizers", "every authorizer has a ready Service", "start the authorizer, or correct its entry in the Istio CR", false, d.authorizers},
+		{"authorizers", "every authorizer has a pathPrefix", "set pathPrefix to \"/verify?original=\"", false, d.openPaths},
+		{"authorizers", "the OIDC issuer offers client credentials", "correct --issuer, or the client at the provider", false, d.issuer},
+	}
+	if d.flags.pre {
+		return append(all, checkup{"permissions", "you may install", "ask a cluster administrator to install", false, d.mayInstall})
+	}
+	return append(all,
+		checkup{"webhooks", "both are registered", "install extauth-guard", true, d.registered},
+		checkup{"webhooks", "their CA bundles hold for a while", "restart the webhook, which renews its certificates, or look at cert-manager", false, d.bundles},
+		checkup{"webhooks", "the serving certificate is signed by the bundle and holds for a while", "restart the webhook, which renews its certificates, or look at cert-manager", false, d.servingCertificate},
+		checkup{"webhooks", "cert-manager's certificates are ready", "kubectl describe certificate -n " + d.flags.installation, false, d.certManager},
+		checkup{"webhooks", "two replicas are available", "look at the Pods in the namespace " + d.flags.installation, false, d.replicas},
+		checkup{"behaviour", "an annotated APIRule comes back injected", "look at the log of the webhook; is the namespace " + d.flags.dryRun + " excluded?", false, d.injects},
+		checkup{"behaviour", "an unknown authorizer is refused", "look at the log of the webhook; is the namespace " + d.flags.dryRun + " excluded?", false, d.refuses},
+	)
+}
+
+func (d *doctor) kubernetes(context.Context) (string, error) {
+	info, err := d.typed.Discovery().ServerVersion()
+	if err != nil {
+		return "", fmt.Errorf("asking %s: %w", d.config.Host, err)
+	}
+	is, err := version.ParseGeneric(info.GitVersion)
+	if err != nil {
+		return "", warning{fmt.Errorf("the version %q cannot be read", info.GitVersion)}
+	}
+	if is.LessThan(version.MustParseGeneric(oldestKubernetes)) {
+		return "", fmt.Errorf("it is %s", info.GitVersion)
+	}
+	return info.GitVersion, nil
+}
+
+func (d *doctor) served(groupVersion, resource string) func(context.Context) (string, error) {
+	return func(context.Context) (string, error) {
+		list, err := d.typed.Discovery().ServerResourcesForGroupVersion(groupVersion)
+		if err != nil {
+			return "", err
+		}
+		for _, one := range list.APIResources {
+			if one.Name == resource {
+				return "", nil
+			}
+		}
+		return "", fmt.Errorf("%s has no %s", groupVersion, resource)
+	}
+}
+
+func (d *doctor) read(ctx context.Context) (string, error) {
+	all := &known{stop: func() {}}
+	if _, err := all.connect(ctx, &d.flags.worldFlags); err != nil {
+		return "", err
+	}
+	d.all, d.stop = all, all.stop
+	return count(len(all.world.APIRules()), "APIRule", "APIRules"), nil
+}
+
+func (d *doctor) registry() (policy.Registry, error) {
+	known := d.all.world.Registry()
+	if !known.Known {
+		return known, errors.New(known.Reason)
+	}
+	return known, nil
+}
+
+func (d *doctor) istioCR(context.Context) (string, error) {
+	known, err := d.registry()
+	switch {
+	case err != nil:
+		return "", err
+	case known.State == "Warning" || known.State == "Error":
+		return "", fmt.Errorf("%s is in the state %s: %s", known.Origin, known.State, known.Description)
+	case known.State != "Ready":
+		return "", warning{fmt.Errorf("%s is in the state %q", known.Origin, known.State)}
+	}
+	return known.Origin, nil
+}
+
+func (d *doctor) mesh(context.Context) (string, error) {
+	known, err := d.registry()
+	if err != nil {
+		return "", skipping{err}
+	}
+	var missing []string
+	for _, name := range known.Names() {
+		if !known.Effective(name) {
+			missing = append(missing, name)
+		}
+	}
+	if len(missing) > 0 {
+		return "", fmt.Errorf("istio-system/istio lacks %s", strings.Join(missing, ", "))
+	}
+	return strings.Join(known.Names(), ", "), nil
+}
+
+// backends returns what is known about the Services of all authorizers, by way
+// of an APIRule that names them.
+func (d *doctor) backends(ctx context.Context, known policy.Registry) map[string]policy.Backend {
+	view := apirule.View{Rules: []apirule.Rule{{Strategy: apirule.ExtAuth, Authorizers: known.Names()}}}
+	return registry.Source(d.all.world).Facts(ctx, view).Backends
+}
+
+func (d *doctor) authorizers(ctx context.Context) (string, error) {
+	known, err := d.registry()
+	if err != nil {
+		return "", skipping{err}
+	}
+	if len(known.Names()) == 0 {
+		return "", warning{fmt.Errorf("%s registers none; the bootstrap job does", known.Origin)}
+	}
+	var problems []error
+	backends := d.backends(ctx, known)
+	for _, name := range known.Names() {
+		backend, found := backends[name]
+		switch {
+		case !found:
+			problems = append(problems, fmt.Errorf("%s is not the host of a Service of this cluster", name))
+		case !backend.Exists:
+			problems = append(problems, fmt.Errorf("%s: there is no Service %s", name, backend.Service))
+		case !backend.HasPort:
+			problems = append(problems, fmt.Errorf("%s: the Service %s lacks the port", name, backend.Service))
+		case !backend.Ready:
+			problems = append(problems, fmt.Errorf("%s: the Service %s has no ready endpoint", name, backend.Service))
+		}
+	}
+	return strings.Join(known.Names(), ", "), errors.Join(problems...)
+}
+
+func (d *doctor) openPaths(context.Context) (string, error) {
+	known, err := d.registry()
+	if err != nil {
+		return "", skipping{err}
+	}
+	var open []string
+	for _, name := range known.Names() {
+		if entry, _ := known.Authorizer(name); entry.PathPrefix == "" {
+			open = append(open, name)
+		}
+	}
+	if len(open) > 0 {
+		return "", warning{fmt.Errorf("%s lacks one: an oauth2-proxy then answers its own paths of every protected host for everybody", strings.Join(open, ", "))}
+	}
+	return "", nil
+}
+
+func (d *doctor) issuer(ctx context.Context) (string, error) {
+	if d.flags.issuer == "" {
+		return "", skipping{errors.New("no --issuer was given")}
+	}
+	var options oidc.HTTPOptions
+	if d.flags.issuerCA != "" {
+		raw, err := os.ReadFile(d.flags.issuerCA)
+		if err != nil {
+			return "", fmt.Errorf("reading --issuer-ca-file: %w", err)
+		}
+		options.CA = raw
+	}
+	client, err := oidc.NewHTTPClient(options)
+	if err != nil {
+		return "", err
+	}
+	found, err := oidc.Discover(ctx, client, d.flags.issuer)
+	if err != nil {
+		return "", err
+	}
+	return found.TokenEndpoint, found.CheckClientCredentials()
+}
+
+// mayInstall asks for what the chart creates beyond a namespace.
+func (d *doctor) mayInstall(ctx context.Context) (string, error) {
+	var missing []string
+	for _, one := range []authorizationv1.ResourceAttributes{
+		{Verb: "create", Resource: "namespaces"},
+		{Verb: "create", Group: "apiextensions.k8s.io", Resource: "customresourcedefinitions"},
+		{Verb: "create", Group: "rbac.authorization.k8s.io", Resource: "clusterroles"},
+		{Verb: "create", Group: "rbac.authorization.k8s.io", Resource: "clusterrolebindings"},
+		{Verb: "create", Group: "admissionregistration.k8s.io", Resource: "mutatingwebhookconfigurations"},
+		{Verb: "create", Group: "admissionregistration.k8s.io", Resource: "validatingwebhookconfigurations"},
+		{Verb: "create", Group: "apps", Resource: "deployments", Namespace: d.flags.installation},
+		{Verb: "patch", Group: istio.Group, Resource: istio.Resource, Namespace: istio.Namespace},
+	} {
+		review := &authorizationv1.SelfSubjectAccessReview{Spec: authorizationv1.SelfSubjectAccessReviewSpec{ResourceAttributes: &one}}
+		answer, err := d.typed.AuthorizationV1().SelfSubjectAccessReviews().Create(ctx, review, metav1.CreateOptions{})
+		if err != nil {
+			return "", fmt.Errorf("asking for permissions: %w", err)
+		}
+		if !answer.Status.Allowed {
+			missing = append(missing, strings.TrimSuffix(one.Verb+" "+one.Resource+"."+one.Group, "."))
+		}
+	}
+	if len(missing) > 0 {
+		return "", fmt.Errorf("you may not %s", strings.Join(missing, ", "))
+	}
+	return "", nil
+}
+
+// callees returns the client configurations of all webhooks.
+func (d *doctor) callees(ctx context.Context) (map[string][]byte, error) {
+	api := d.typed.AdmissionregistrationV1()
+	mutating, err := api.MutatingWebhookConfigurations().Get(ctx, configurationName, metav1.GetOptions{})
+	if err != nil {
+		return nil, err
+	}
+	validating, err := api.ValidatingWebhookConfigurations().Get(ctx, configurationName, metav1.GetOptions{})
+	if err != nil {
+		return nil, err
+	}
+	bundles := map[string][]byte{}
+	for _, one := range mutating.Webhooks {
+		bundles[one.Name] = one.ClientConfig.CABundle
+	}
+	for _, one := range validating.Webhooks {
+		bundles[one.Name] = one.ClientConfig.CABundle
+	}
+	if len(bundles) == 0 {
+		return nil, errors.New("the configurations have no webhooks")
+	}
+	return bundles, nil
+}
+
+func (d *doctor) registered(ctx context.Context) (string, error) {
+	bundles, err := d.callees(ctx)
+	return count(len(bundles), "webhook", "webhooks"), err
+}
+
+func (d *doctor) bundles(ctx context.Context) (string, error) {
+	bundles, err := d.callees(ctx)
+	if err != nil {
+		return "", err
+	}
+	var latest time.Time
+	for name, bundle := range bundles {
+		certificates := parseCertificates(bundle)
+		if len(certificates) == 0 {
+			return "", fmt.Errorf("the webhook %s has no CA bundle", name)
+		}
+		for _, one := range certificates {
+			if one.NotAfter.After(latest) {
+				latest = one.NotAfter
+			}
+		}
+	}
+	return d.lasts(latest)
+}
+
+// lasts judges the end of a certificate.
+func (d *doctor) lasts(end time.Time) (string, error) {
+	left := end.Sub(d.now()).Round(time.Minute)
+	switch {
+	case left <= 0:
+		return "", fmt.Errorf("ended on %s", end.Format(time.RFC3339))
+	case left < d.flags.expiryWarning:
+		return "", warning{fmt.Errorf("ends on %s, in %s", end.Format(time.RFC3339), left)}
+	}
+	return "until " + end.Format(time.RFC3339), nil
+}
+
+func (d *doctor) servingCertificate(ctx context.Context) (string, error) {
+	secret, err := d.typed.CoreV1().Secrets(d.flags.installation).Get(ctx, d.flags.certificates, metav1.GetOptions{})
+	switch {
+	case apierrors.IsNotFound(err):
+		return "", skipping{fmt.Errorf("there is no Secret %s/%s; name it with --tls-secret", d.flags.installation, d.flags.certificates)}
+	case apierrors.IsForbidden(err):
+		return "", skipping{fmt.Errorf("you may not read the Secret %s/%s", d.flags.installation, d.flags.certificates)}
+	case err != nil:
+		return "", err
+	}
+	chain := parseCertificates(secret.Data["tls.crt"])
+	if len(chain) == 0 {
+		return "", fmt.Errorf("the Secret %s/%s has no certificate in tls.crt", d.flags.installation, d.flags.certificates)
+	}
+	bundles, err := d.callees(ctx)
+	if err != nil {
+		return "", err
+	}
+	for name, bundle := range bundles {
+		roots, between := x509.NewCertPool(), x509.NewCertPool()
+		roots.AppendCertsFromPEM(bundle)
+		for _, one := range chain[1:] {
+			between.AddCert(one)
+		}
+		if _, err := chain[0].Verify(x509.VerifyOptions{Roots: roots, Intermediates: between, CurrentTime: d.now()}); err != nil {
+			return "", fmt.Errorf("the CA bundle of %s does not fit: %w", name, err)
+		}
+	}
+	return d.lasts(chain[0].NotAfter)
+}
+
+func parseCertificates(bundle []byte) []*x509.Certificate {
+	var all []*x509.Certificate
+	for {
+		var block *pem.Block
+		block, bundle = pem.Decode(bundle)
+		if block == nil {
+			return all
+		}
+		if one, err := x509.ParseCertificate(block.Bytes); err == nil {
+			all = append(all, one)
+		}
+	}
+}
+
+func (d *doctor) certManager(ctx context.Context) (string, error) {
+	resource := cmv1.SchemeGroupVersion.WithResource("certificates")
+	list, err := d.untyped.Resource(resource).Namespace(d.flags.installation).List(ctx, metav1.ListOptions{})
+	switch {
+	case apierrors.IsNotFound(err):
+		return "", skipping{errors.New("cert-manager is not installed")}
+	case err != nil:
+		return "", fmt.Errorf("listing certificates: %w", err)
+	case len(list.Items) == 0:
+		return "", skipping{errors.New("certificates are not cert-manager's")}
+	}
+	for _, item := range list.Items {
+		var certificate cmv1.Certificate
+		if err := runtime.DefaultUnstructuredConverter.FromUnstructured(item.Object, &certificate); err != nil {
+			return "", fmt.Errorf("reading the Certificate %s: %w", item.GetName(), err)
+		}
+		if err := ready(certificate); err != nil {
+			return "", err
+		}
+	}
+	return count(len(list.Items), "certificate", "certificates"), nil
+}
+
+func ready(certificate cmv1.Certificate) error {
+	for _, condition := range certificate.Status.Conditions {
+		if condition.Type == cmv1.CertificateConditionReady {
+			if condition.Status == cmmeta.ConditionTrue {
+				return nil
+			}
+			return fmt.Errorf("%s is not ready: %s: %s", certificate.Name, condition.Reason, condition.Message)
+		}
+	}
+	return fmt.Errorf("%s is not ready yet", certificate.Name)
+}
+
+func (d *doctor) replicas(ctx context.Context) (string, error) {
+	deployment, err := d.typed.AppsV1().Deployments(d.flags.installation).Get(ctx, configurationName, metav1.GetOptions{})
+	switch {
+	case apierrors.IsNotFound(err):
+		return "", warning{fmt.Errorf("there is no Deployment %s/%s; the webhook runs elsewhere", d.flags.installation, configurationName)}
+	case err != nil:
+		return "", err
+	case deployment.Status.AvailableReplicas == 0:
+		return "", errors.New("none is")
+	case deployment.Status.AvailableReplicas == 1:
+		return "", warning{errors.New("one is, so that APIRules cannot be written while it restarts")}
+	}
+	return fmt.Sprintf("%d are", deployment.Status.AvailableReplicas), nil
+}
+
+// probe is an APIRule that nobody will ever store.
+func (d *doctor) probe(rule, annotations map[string]any) *unstructured.Unstructured {
+	rule["path"], rule["methods"] = "/*", []any{"GET"}
+	return &unstructured.Unstructured{Object: map[string]any{
+		"apiVersion": apirule.Group + "/v2", "kind": apirule.Kind,
+		"metadata": map[string]any{"generateName": "extauth-check-", "namespace": d.flags.dryRun, "annotations": annotations},
+		"spec": map[string]any{
+			"hosts": []any{"extauth-check.example.com"}, "gateway": "kyma-system/kyma-gateway",
+			"service": map[string]any{"name": "extauth-check", "port": int64(80)}, "rules": []any{rule},
+		},
+	}}
+}
+
+func (d *doctor) dryRun(ctx context.Context, object *unstructured.Unstructured) (*unstructured.Unstructured, error) {
+	resource := schema.GroupVersionResource{Group: apirule.Group, Version: "v2", Resource: apirule.Resource}
+	return d.untyped.Resource(resource).Namespace(d.flags.dryRun).Create(ctx, object, metav1.CreateOptions{DryRun: []string{metav1.DryRunAll}})
+}
+
+func (d *doctor) injects(ctx context.Context) (string, error) {
+	known, err := d.registry()
+	if err != nil || len(known.Names()) == 0 {
+		return "", skipping{errors.New("no authorizer is registered that could be injected")}
+	}
+	name := known.Names()[0]
+	stored, err := d.dryRun(ctx, d.probe(map[string]any{}, map[string]any{annotation.Authorizers: name}))
+	if err != nil {
+		return "", err
+	}
+	view := apirule.Parse(stored.Object, "")
+	if len(view.Rules) != 1 || len(view.Rules[0].Authorizers) != 1 || view.Rules[0].Authorizers[0] != name {
+		return "", errors.New("it came back as it was")
+	}
+	return name, nil
+}
+
+func (d *doctor) refuses(ctx context.Context) (string, error) {
+	const unknown = "extauth-check-unknown"
+	rule := map[string]any{"extAuth": map[string]any{"authorizers": []any{unknown}}}
+	_, err := d.dryRun(ctx, d.probe(rule, nil))
+	switch {
+	case err == nil:
+		return "", errors.New("it was admitted")
+	case strings.Contains(err.Error(), string(policy.AuthorizerNotRegistered)), strings.Contains(err.Error(), string(policy.RegistryUnknown)):
+		return "", nil
+	}
+	return "", fmt.Errorf("it was refused for another reason: %w", err)
+}
