@@ -11,3 +11,7 @@ LDFLAGS := -s -w -X github.com/extauth-guard/extauth-guard/pkg/version.version=$
 build: ## Build every command, static, into bin/.
 	@mkdir -p bin
 	CGO_ENABLED=0 go build -trimpath -ldflags '$(LDFLAGS)' -o bin/ ./cmd/...
+
+.PHONY: man
+man: ## Write the manual pages of kubectl-extauth into bin/man.
+	go run ./hack/man bin/man
