@@ -56,7 +56,7 @@ func open(ctx context.Context) (_ *stage, err error) {
 	fmt.Println("Starting etcd and kube-apiserver …")
 	crds := filepath.Join(root, "test", "testdata", "crds")
 	s.plane, err = controlplane.Start(ctx, controlplane.Options{
-		CRDs:     []string{crds, filepath.Join(crds, "optional")},
+		CRDs:     []string{crds, filepath.Join(crds, "optional"), filepath.Join(root, "config", "crd")},
 		Progress: os.Stderr,
 	})
 	if err != nil {

@@ -33,6 +33,10 @@ test-integration: ## Run the suites against a real kube-apiserver and etcd.
 scale: ## Measure memory, start and admission with 10,000 APIRules and Services against 10; fails over budget.
 	$(CONTROL_PLANE) go run ./hack/scale
 
+.PHONY: scale-audit
+scale-audit: ## Measure the audit of 10,000 APIRules with 1,000 changes a minute; fails over budget.
+	$(CONTROL_PLANE) go run ./hack/auditscale
+
 .PHONY: fuzz
 fuzz: ## Run each fuzz test for FUZZTIME (30s).
 	FUZZTIME=$(FUZZTIME) hack/fuzz.sh

@@ -69,9 +69,9 @@ func rule(name types.NamespacedName, open bool) apirule.View {
 	return view
 }
 
-func examineAll(ctx context.Context, b *book, world *registry.World) {
-	for _, view := range world.APIRules() {
-		b.examine(ctx, world, policy.DefaultSettings(), time.Date(2027, 1, 1, 0, 0, 0, 0, time.UTC), view.NamespacedName())
+func examineAll(ctx context.Context, b *book) {
+	for _, view := range b.world.APIRules() {
+		b.examine(ctx, time.Date(2027, 1, 1, 0, 0, 0, 0, time.UTC), view.NamespacedName())
 	}
 }
 
@@ -81,9 +81,9 @@ func BenchmarkAudit10000(b *testing.B) {
 	world := crowd(b, 10_000)
 	start := used(b)
 	for b.Loop() {
-		verdicts := newBook()
-		examineAll(b.Context(), verdicts, world)
-		summarize(verdicts, world)
+		verdicts := newBook(world, policy.DefaultSettings())
+		examineAll(b.Context(), verdicts)
+		summarize(verdicts)
 	}
 	b.ReportMetric((used(b)-start).Seconds()/float64(b.N), "cpu-s/op")
 }
@@ -100,12 +100,12 @@ func used(b *testing.B) time.Duration {
 // BenchmarkAuditOneOf10000 is what one change among 10,000 costs.
 func BenchmarkAuditOneOf10000(b *testing.B) {
 	world := crowd(b, 10_000)
-	verdicts := newBook()
-	examineAll(b.Context(), verdicts, world)
+	verdicts := newBook(world, policy.DefaultSettings())
+	examineAll(b.Context(), verdicts)
 	one := types.NamespacedName{Namespace: "ns-0000", Name: "app-00000"}
 	for b.Loop() {
-		verdicts.examine(b.Context(), world, policy.DefaultSettings(), time.Time{}, one)
-		summarize(verdicts, world)
+		verdicts.examine(b.Context(), time.Time{}, one)
+		summarize(verdicts)
 	}
 }
 
@@ -115,9 +115,9 @@ func TestSummary(t *testing.T) {
 	world.SetPolicy(compile(t, "later", `{mode: Audit, match: {hosts: [nobody.example.com]}, require: {authorizers: [later]}}`))
 	world.SetVirtualService(types.NamespacedName{Namespace: "ns-0000", Name: "raw"}, istio.VirtualService{Hosts: []string{"raw.example.com"}, Gateways: []string{"kyma-system/kyma-gateway"}})
 	world.SetVirtualService(types.NamespacedName{Namespace: "ns-0000", Name: "inside"}, istio.VirtualService{Hosts: []string{"inside"}, Gateways: []string{"other/gateway"}})
-	verdicts := newBook()
-	examineAll(t.Context(), verdicts, world)
-	found := summarize(verdicts, world)
+	verdicts := newBook(world, policy.DefaultSettings())
+	examineAll(t.Context(), verdicts)
+	found := summarize(verdicts)
 
 	assert.Empty(t, cmp.Diff(map[string]int{"extauth": 270, "open": 30, "unguarded": 1}, found.hosts), "(-want +got)")
 	all, hosts := found.statuses["all"], found.statuses["hosts"]
@@ -142,15 +142,14 @@ func TestSummary(t *testing.T) {
 	}, ready), "(-want +got)")
 
 	before := verdicts.verdicts[types.NamespacedName{Namespace: "ns-0000", Name: "app-00000"}]
-	require.NotEmpty(t, before.grave())
+	require.NotEmpty(t, before.grave)
 	world.SetAPIRule(rule(before.name, false))
-	old, after := verdicts.examine(t.Context(), world, policy.DefaultSettings(), time.Time{}, before.name)
-	assert.Same(t, before, old)
-	assert.Empty(t, after.grave())
+	seen := verdicts.examine(t.Context(), time.Time{}, before.name)
+	assert.Same(t, before, seen.before)
+	assert.Empty(t, seen.after.grave)
 	world.DeleteAPIRule(before.name)
-	_, gone := verdicts.examine(t.Context(), world, policy.DefaultSettings(), time.Time{}, before.name)
-	assert.Nil(t, gone)
-	assert.Equal(t, int32(299), summarize(verdicts, world).statuses["all"].Matched)
+	assert.Nil(t, verdicts.examine(t.Context(), time.Time{}, before.name).after)
+	assert.Equal(t, int32(299), summarize(verdicts).statuses["all"].Matched)
 }
 
 func TestProtectionOf(t *testing.T) {
@@ -200,12 +199,12 @@ func TestAReportCountsAllAndListsABoundedNumber(t *testing.T) {
 	content := &page{}
 	many := &verdict{name: types.NamespacedName{Namespace: "a", Name: "b"}, assessments: []policy.Assessment{{Policy: "p", State: policy.Exempt}, {Policy: "q", State: policy.Compliant}}}
 	world := crowd(t, 1)
-	verdicts := newBook()
-	examineAll(t.Context(), verdicts, world)
-	content.add(many)
+	verdicts := newBook(world, policy.DefaultSettings())
+	examineAll(t.Context(), verdicts)
+	content.add(many, nil)
 	verdicts.all(func(v *verdict) {
 		for range 300 {
-			content.add(v)
+			content.add(v, verdicts.sentences(t.Context(), time.Time{}, v.name))
 		}
 	})
 	object := content.object("a")

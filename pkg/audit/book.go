@@ -61,30 +61,29 @@ func protectionOf(view apirule.View) Protection {
 	return ExtAuth
 }
 
-// verdict is what the audit thinks of one APIRule.
+// verdict is what is kept of what the audit thinks of one APIRule. Sentences are
+// kept of violations of policies only, for their status; the others are made
+// again where they are needed, because there may be many.
 type verdict struct {
 	name        types.NamespacedName
 	uid         types.UID
 	hosts       int
 	gateway     string
 	protection  Protection
-	findings    []policy.Finding // without those worth saying only once
+	codes       map[policy.Code]int
 	assessments []policy.Assessment
+	// grave is what the events are about, by what makes it the same fault.
+	grave map[string]bool
 }
 
-// grave returns what the events are about, by what makes it the same fault:
-// violations of policies, and what would be refused at admission.
-func (v *verdict) grave() map[string]policy.Finding {
-	grave := map[string]policy.Finding{}
-	if v == nil {
-		return grave
-	}
-	for _, one := range v.findings {
-		if one.Severity == policy.Deny || ofPolicy(one.Code) {
-			grave[string(one.Code)+" "+one.Err.Field+" "+one.Subject] = one
-		}
-	}
-	return grave
+// isGrave is true for violations of policies, and for what would be refused at
+// admission.
+func isGrave(finding policy.Finding) bool {
+	return finding.Severity == policy.Deny || ofPolicy(finding.Code)
+}
+
+func faultOf(finding policy.Finding) string {
+	return string(finding.Code) + " " + finding.Err.Field + " " + finding.Subject
 }
 
 func ofPolicy(code policy.Code) bool {
@@ -93,39 +92,73 @@ func ofPolicy(code policy.Code) bool {
 
 // book holds the verdicts on all APIRules. It has no client and no lock.
 type book struct {
+	world    *registry.World
+	settings policy.Settings
 	verdicts map[types.NamespacedName]*verdict
 	// order has the names in verdicts in their order; nil if it has to be made.
 	order []types.NamespacedName
 }
 
-func newBook() *book {
-	return &book{verdicts: map[types.NamespacedName]*verdict{}}
+func newBook(world *registry.World, settings policy.Settings) *book {
+	return &book{world: world, settings: settings, verdicts: map[types.NamespacedName]*verdict{}}
 }
 
-// examine makes a new verdict on an APIRule, and returns it with the old one;
-// either is nil where the APIRule was not or is not there.
-func (b *book) examine(ctx context.Context, world *registry.World, settings policy.Settings, now time.Time, name types.NamespacedName) (before, after *verdict) {
-	before = b.verdicts[name]
-	view, exists := world.APIRule(name)
+// outcome is what came of looking at one APIRule.
+type outcome struct {
+	// before and after are nil where the APIRule was not or is not there.
+	before, after *verdict
+	// grave are the findings that after.grave is about.
+	grave []policy.Finding
+}
+
+// examine makes a new verdict on an APIRule.
+func (b *book) examine(ctx context.Context, now time.Time, name types.NamespacedName) outcome {
+	result := outcome{before: b.verdicts[name]}
+	view, exists := b.world.APIRule(name)
 	if !exists {
-		if before != nil {
+		if result.before != nil {
 			delete(b.verdicts, name)
 			b.order = nil
 		}
-		return before, nil
+		return result
 	}
-	facts := world.Facts(ctx, view)
-	facts.Now = now
-	after = &verdict{
+	facts := b.facts(ctx, view, now)
+	after := &verdict{
 		name: name, uid: view.UID, hosts: len(view.Hosts), gateway: view.Gateway, protection: protectionOf(view),
-		findings:    slices.DeleteFunc(policy.Check(view, facts, settings), func(one policy.Finding) bool { return one.Once }),
-		assessments: policy.Assess(view, facts, settings),
+		assessments: policy.Assess(view, facts, b.settings),
+	}
+	for _, one := range b.findings(view, facts) {
+		if after.codes == nil {
+			after.codes = make(map[policy.Code]int, 1)
+		}
+		after.codes[one.Code]++
+		if !isGrave(one) {
+			continue
+		}
+		if after.grave == nil {
+			after.grave = make(map[string]bool, 1)
+		}
+		after.grave[faultOf(one)] = true
+		result.grave = append(result.grave, one)
 	}
 	b.verdicts[name] = after
-	if before == nil {
+	if result.before == nil {
 		b.order = nil
 	}
-	return before, after
+	result.after = after
+	return result
+}
+
+func (b *book) facts(ctx context.Context, view apirule.View, now time.Time) policy.Facts {
+	facts := b.world.Facts(ctx, view)
+	facts.Now = now
+	return facts
+}
+
+// findings returns what is wrong with an APIRule, without what is worth saying
+// only once.
+func (b *book) findings(view apirule.View, facts policy.Facts) []policy.Finding {
+	return slices.DeleteFunc(policy.Check(view, facts, b.settings), func(one policy.Finding) bool { return one.Once })
 }
 
 // all calls yield with every verdict, in the order of the names.

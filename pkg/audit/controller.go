@@ -68,7 +68,7 @@ type Controller struct {
 // New returns an audit.
 func New(options Options) *Controller {
 	return &Controller{
-		options: options, book: newBook(), todo: newTodo(), written: map[string]string{},
+		options: options, book: newBook(options.World, options.Settings), todo: newTodo(), written: map[string]string{},
 		reports: newReports(options.Untyped, options.Discovery),
 	}
 }
@@ -125,13 +125,13 @@ func (c *Controller) round(ctx context.Context) error {
 	now := c.options.Now()
 	start := time.Now()
 	for _, name := range names {
-		before, after := c.book.examine(ctx, c.options.World, c.options.Settings, now, name)
+		seen := c.book.examine(ctx, now, name)
 		c.reports.touch(name.Namespace)
 		if c.settled {
-			c.tell(before, after)
+			c.tell(seen)
 		}
 	}
-	found := summarize(c.book, c.options.World)
+	found := summarize(c.book)
 	c.options.Metrics.Evaluated(len(names), time.Since(start).Seconds())
 	c.options.Metrics.Show(found.hosts, found.findings, exemptions(c.options.World.Policies(), now))
 	c.settled = true
@@ -143,7 +143,7 @@ func (c *Controller) round(ctx context.Context) error {
 	if err := c.writeStatuses(ctx, found); err != nil {
 		return err
 	}
-	return c.reports.write(ctx, c.book)
+	return c.reports.write(ctx, c.book, now)
 }
 
 // known returns the names of all APIRules, those that are gone included.

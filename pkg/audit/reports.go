@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -88,7 +89,7 @@ func (r *reports) look(ctx context.Context) error {
 }
 
 // write writes the reports of the namespaces that were touched.
-func (r *reports) write(ctx context.Context, b *book) error {
+func (r *reports) write(ctx context.Context, b *book, now time.Time) error {
 	if !r.served {
 		clear(r.touched)
 		return nil
@@ -99,7 +100,7 @@ func (r *reports) write(ctx context.Context, b *book) error {
 			if pages[v.name.Namespace] == nil {
 				pages[v.name.Namespace] = &page{}
 			}
-			pages[v.name.Namespace].add(v)
+			pages[v.name.Namespace].add(v, b.sentences(ctx, now, v.name))
 		}
 	})
 	var errs []error
@@ -111,6 +112,15 @@ func (r *reports) write(ctx context.Context, b *book) error {
 		delete(r.touched, namespace)
 	}
 	return errors.Join(errs...)
+}
+
+// sentences makes the findings on an APIRule again.
+func (b *book) sentences(ctx context.Context, now time.Time, name types.NamespacedName) []policy.Finding {
+	view, exists := b.world.APIRule(name)
+	if !exists {
+		return nil
+	}
+	return b.findings(view, b.facts(ctx, view, now))
 }
 
 func (r *reports) writeOne(ctx context.Context, namespace string, content *page) error {
@@ -153,8 +163,8 @@ type page struct {
 	results                []any
 }
 
-func (p *page) add(v *verdict) {
-	for _, one := range v.findings {
+func (p *page) add(v *verdict, findings []policy.Finding) {
+	for _, one := range findings {
 		if !ofPolicy(one.Code) {
 			p.result(manager, one, v.name)
 		}

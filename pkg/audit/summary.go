@@ -33,7 +33,8 @@ type summary struct {
 	statuses map[string]*v1alpha1.ExtAuthPolicyStatus
 }
 
-func summarize(b *book, world *registry.World) summary {
+func summarize(b *book) summary {
+	world := b.world
 	s := summary{hosts: map[string]int{}, findings: map[metrics.CodeIn]int{}, statuses: map[string]*v1alpha1.ExtAuthPolicyStatus{}}
 	policies := world.Policies()
 	for _, one := range policies {
@@ -69,8 +70,8 @@ func readiness(one policy.ClusterPolicy, authorizers policy.Registry) metav1.Con
 
 func (s summary) add(v *verdict) {
 	s.hosts[string(v.protection)] += v.hosts
-	for _, one := range v.findings {
-		s.findings[metrics.CodeIn{Code: string(one.Code), Namespace: v.name.Namespace}]++
+	for code, count := range v.codes {
+		s.findings[metrics.CodeIn{Code: string(code), Namespace: v.name.Namespace}] += count
 	}
 	for _, one := range v.assessments {
 		status, current := s.statuses[one.Policy]

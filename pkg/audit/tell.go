@@ -31,14 +31,18 @@ const maxNote = 1024
 
 // tell makes events of what became wrong with an APIRule, one for each code, or
 // of nothing being wrong any more.
-func (c *Controller) tell(before, after *verdict) {
+func (c *Controller) tell(seen outcome) {
+	after := seen.after
 	if after == nil {
 		return
 	}
-	old, grave := before.grave(), after.grave()
+	var old map[string]bool
+	if seen.before != nil {
+		old = seen.before.grave
+	}
 	introduced := map[policy.Code][]string{}
-	for key, one := range grave {
-		if _, known := old[key]; !known {
+	for _, one := range seen.grave {
+		if !old[faultOf(one)] {
 			introduced[one.Code] = append(introduced[one.Code], one.Err.Error())
 		}
 	}
@@ -53,7 +57,7 @@ func (c *Controller) tell(before, after *verdict) {
 		}
 		c.options.Recorder.Eventf(about, nil, corev1.EventTypeWarning, string(code), "Audit", "%s", shorten(note, maxNote))
 	}
-	if len(old) > 0 && len(grave) == 0 {
+	if len(old) > 0 && len(after.grave) == 0 {
 		c.options.Recorder.Eventf(about, nil, corev1.EventTypeNormal, ReasonCompliant, "Audit", "%s", "what the audit found before is right now")
 	}
 }

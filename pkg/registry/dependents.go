@@ -98,12 +98,12 @@ func (w *World) addAffected(found *affected, change Change, wide bool) {
 		w.addSharing(found, change.Name)
 		w.addFronted(found, change.Name)
 	case Namespace:
-		found.add(w.references.byNamespace[change.Name.Name])
+		found.add(maps.Keys(w.references.byNamespace[change.Name.Name]))
 	case Gateway:
 		w.addExposedAt(found, change.Name.String())
 	case CustomPolicies:
 		found.all = found.all || change.Name.Namespace == istio.MeshNamespace
-		found.add(w.references.byNamespace[change.Name.Namespace])
+		found.add(maps.Keys(w.references.byNamespace[change.Name.Namespace]))
 	case Endpoints:
 		w.addFronted(found, change.Name)
 	case Istio, ExtAuthPolicy:

@@ -10,6 +10,7 @@ import (
 	"context"
 	"fmt"
 	"maps"
+	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -26,6 +27,7 @@ import (
 	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
+	"k8s.io/client-go/tools/clientcmd"
 	"sigs.k8s.io/yaml"
 
 	"github.com/extauth-guard/extauth-guard/pkg/app/serve"
@@ -40,6 +42,9 @@ const (
 	Gateway = "kyma-system/kyma-gateway"
 	Domain  = "kyma.example.com"
 )
+
+// leases is the namespace of the Lease: that of the release.
+const leases = "extauth-guard"
 
 // Cluster is a control plane with clients that may do everything.
 type Cluster struct {
@@ -70,8 +75,7 @@ func Start(t testing.TB) *Cluster {
 	require.NoError(t, err)
 	c.Untyped, err = dynamic.NewForConfig(settings)
 	require.NoError(t, err)
-	c.kubeconfig = filepath.Join(c.directory, "kubeconfig")
-	require.NoError(t, c.Plane.WriteKubeconfig(c.kubeconfig))
+	c.account()
 	c.Namespace("kyma-system", nil)
 	c.Namespace("istio-system", nil)
 	c.Apply(`{apiVersion: operator.kyma-project.io/v1alpha2, kind: Istio, metadata: {name: default, namespace: kyma-system}, spec: {config: {authorizers: [
@@ -79,6 +83,25 @@ func Start(t testing.TB) *Cluster {
 	c.Apply(fmt.Sprintf(`{apiVersion: networking.istio.io/v1, kind: Gateway, metadata: {name: kyma-gateway, namespace: kyma-system}, spec: {servers: [
 		{port: {number: 443, name: https, protocol: HTTPS}, hosts: ["*.%[1]s"]}, {port: {number: 80, name: http, protocol: HTTP}, hosts: ["*.%[1]s"]}]}}`, Domain))
 	return c
+}
+
+// account makes a kubeconfig that may do what extauth-guard may do in a cluster.
+func (c *Cluster) account() {
+	c.t.Helper()
+	admin := filepath.Join(c.directory, "admin")
+	require.NoError(c.t, c.Plane.WriteKubeconfig(admin))
+	for _, role := range []string{"webhook.yaml", "controllers.yaml"} {
+		out, err := exec.CommandContext(c.t.Context(), c.Plane.Kubectl(), "--kubeconfig", admin, "apply", "-f", checkout.Path(c.t, "test/testdata/rbac/"+role)).CombinedOutput()
+		require.NoError(c.t, err, "%s", out)
+	}
+	loaded, err := clientcmd.LoadFromFile(admin)
+	require.NoError(c.t, err)
+	for _, user := range loaded.AuthInfos {
+		user.Impersonate = "system:serviceaccount:extauth-guard:extauth-guard"
+		user.ImpersonateGroups = []string{"system:serviceaccounts", "system:serviceaccounts:extauth-guard", "system:authenticated"}
+	}
+	c.kubeconfig = filepath.Join(c.directory, "kubeconfig")
+	require.NoError(c.t, clientcmd.WriteToFile(*loaded, c.kubeconfig))
 }
 
 // Namespace creates a namespace whose Pods get sidecars.
@@ -101,6 +124,7 @@ func (c *Cluster) Replica(change func(*config.WebhookConfig)) *guard.Process {
 	}
 	settings, err := guard.Settings(c.t.Context(), filepath.Join(c.t.TempDir(), "tls"))
 	require.NoError(c.t, err)
+	settings.LeaderElection.Namespace = leases
 	settings.LeaderElection.LeaseDuration.Duration = 2 * time.Second
 	settings.LeaderElection.RenewDeadline.Duration = 1500 * time.Millisecond
 	settings.LeaderElection.RetryPeriod.Duration = 200 * time.Millisecond
@@ -142,7 +166,7 @@ func (c *Cluster) Leader(replicas ...*guard.Process) *guard.Process {
 	c.t.Helper()
 	var found *guard.Process
 	c.Eventually("one of the replicas leads", func(ctx context.Context) (string, bool) {
-		lease, err := c.Typed.CoordinationV1().Leases(metav1.NamespaceDefault).Get(ctx, serve.LeaseName, metav1.GetOptions{})
+		lease, err := c.Typed.CoordinationV1().Leases(leases).Get(ctx, serve.LeaseName, metav1.GetOptions{})
 		if err != nil || lease.Spec.HolderIdentity == nil {
 			return fmt.Sprint(err), false
 		}
