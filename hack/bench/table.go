@@ -21,6 +21,7 @@ func writeTable(to *strings.Builder, r results) {
 		writeCases(to, "Creates that are stored", *r.Real, m.Concurrency)
 	}
 	writeWebhook(to, r)
+	writeBudgets(to, r)
 }
 
 func writeCases(to *strings.Builder, title string, r results, concurrency []int) {

@@ -5,7 +5,9 @@ package cluster
 
 import (
 	"context"
+	"slices"
 	"strings"
+	"unique"
 
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
@@ -102,12 +104,12 @@ type slice struct {
 }
 
 func endpointsFeed(client kubernetes.Interface, world *registry.World) (*feed, error) {
-	slices := client.DiscoveryV1().EndpointSlices(metav1.NamespaceAll)
+	endpointSlices := client.DiscoveryV1().EndpointSlices(metav1.NamespaceAll)
 	from := lister{
 		list: func(ctx context.Context, options metav1.ListOptions) (runtime.Object, error) {
-			return slices.List(ctx, options)
+			return endpointSlices.List(ctx, options)
 		},
-		watch: slices.Watch,
+		watch: endpointSlices.Watch,
 	}
 	return newFeed("EndpointSlice", from, &discoveryv1.EndpointSlice{}, sliceValue,
 		func(name types.NamespacedName, value slice) {
@@ -140,9 +142,40 @@ func namespaceFeed(client metadata.Interface, world *registry.World) (*feed, err
 
 func apiruleFeed(client dynamic.Interface, world *registry.World) (*feed, error) {
 	return newFeed(apirule.Kind, untyped(client.Resource(apiruleResource())), example(apiruleResource(), apirule.Kind),
-		func(object *unstructured.Unstructured) apirule.View { return apirule.Parse(object.Object, "") },
+		func(object *unstructured.Unstructured) apirule.View { return compact(apirule.Parse(object.Object, "")) },
 		func(_ types.NamespacedName, view apirule.View) { world.SetAPIRule(view) },
 		func(name types.NamespacedName, _ apirule.View) { world.DeleteAPIRule(name) })
+}
+
+// compact has equal parts of rules share their memory: the rules of one APIRule
+// mostly have the same methods, authorizers and Service, and all APIRules have
+// few of each.
+func compact(view apirule.View) apirule.View {
+	for i := range view.Rules {
+		rule := &view.Rules[i]
+		rule.Path = shared(rule.Path)
+		rule.Service = types.NamespacedName{Namespace: shared(rule.Service.Namespace), Name: shared(rule.Service.Name)}
+		for _, texts := range [][]string{rule.Methods, rule.Authorizers} {
+			for at := range texts {
+				texts[at] = shared(texts[at])
+			}
+		}
+		if i == 0 {
+			continue
+		}
+		before := view.Rules[i-1]
+		if slices.Equal(rule.Methods, before.Methods) {
+			rule.Methods = before.Methods
+		}
+		if slices.Equal(rule.Authorizers, before.Authorizers) {
+			rule.Authorizers = before.Authorizers
+		}
+	}
+	return view
+}
+
+func shared(text string) string {
+	return unique.Make(text).Value()
 }
 
 func customPolicyFeed(client dynamic.Interface, world *registry.World) (*feed, error) {
