@@ -79,7 +79,11 @@ func (p *plane) serveOurs(ctx context.Context, env ...string) error {
 		settings = p.settings
 		settings.Certificates.Mode = config.CertificatesFromFiles // and so does its CA
 	}
-	settings.Metrics.Address = "127.0.0.1:" + strconv.Itoa(settings.Server.Port+1)
+	spare, err := guard.Settings(ctx, settings.Certificates.Directory)
+	if err != nil {
+		return err
+	}
+	settings.Metrics.Address = spare.Probes.Address // any free one: metrics are off by default
 	p.settings = settings
 	raw, err := yaml.Marshal(settings)
 	if err != nil {
