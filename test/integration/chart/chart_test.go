@@ -26,6 +26,7 @@ import (
 	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
 
 	"github.com/extauth-guard/extauth-guard/pkg/app/serve"
+	"github.com/extauth-guard/extauth-guard/test/certmanager"
 	"github.com/extauth-guard/extauth-guard/test/chart"
 	"github.com/extauth-guard/extauth-guard/test/checkout"
 )
@@ -132,7 +133,9 @@ func TestTheBackstopRefusesWithoutAWebhook(t *testing.T) {
 
 // The API server's own strict validation of every documented configuration.
 func TestTheAPIServerAcceptsEveryRendering(t *testing.T) {
-	c := newCluster(t)
+	crds, err := certmanager.CRDs(t.Context())
+	require.NoError(t, err)
+	c := newCluster(t, crds)
 	files, err := filepath.Glob(checkout.Path(t, "test/chart/testdata") + "/*.values.yaml")
 	require.NoError(t, err)
 	require.NotEmpty(t, files)

@@ -164,6 +164,7 @@ func (c *cluster) run(t *testing.T, local config.WebhookConfig) running {
 	t.Helper()
 	settings := configuration(t, c)
 	settings.Server, settings.Probes, settings.Metrics = local.Server, local.Probes, local.Metrics
+	settings.Certificates.Directory = local.Certificates.Directory
 	manager, err := serve.NewManager(c.plane.AsServiceAccount(chart.Namespace, "extauth-guard"), settings, logr.Discard())
 	require.NoError(t, err)
 	ctx, cancel := context.WithCancel(t.Context())

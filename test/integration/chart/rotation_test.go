@@ -35,7 +35,27 @@ func TestAReplacedAuthorityInterruptsNothing(t *testing.T) {
 	old := oldCertificates(t, c)
 	c.run(t, local)
 
+	secrets := c.typed.CoreV1().Secrets(chart.Namespace)
+	c.load(t, func(t *testing.T) {
+		require.Eventually(t, func() bool {
+			now, err := secrets.Get(t.Context(), "extauth-guard-tls", metav1.GetOptions{})
+			return err == nil && string(now.Data["tls.crt"]) != string(old)
+		}, 3*time.Minute, 200*time.Millisecond)
+	})
+
+	now, err := secrets.Get(t.Context(), "extauth-guard-tls", metav1.GetOptions{})
+	require.NoError(t, err)
+	signer, served := parse(t, now.Data["ca.crt"]), parse(t, now.Data["tls.crt"])
+	require.NoError(t, served.CheckSignatureFrom(signer), "the new authority signs")
+	assert.Greater(t, time.Until(signer.NotAfter), 9*365*24*time.Hour)
+}
+
+// load sends requests while disturb runs, and some after it, and insists that none
+// fails.
+func (c *cluster) load(t *testing.T, disturb func(t *testing.T)) {
+	t.Helper()
 	ctx, stop := context.WithCancel(t.Context())
+	defer stop()
 	var answered, failed atomic.Int64
 	var example atomic.Value
 	var load sync.WaitGroup
@@ -55,24 +75,13 @@ func TestAReplacedAuthorityInterruptsNothing(t *testing.T) {
 			}
 		})
 	}
-	secrets := c.typed.CoreV1().Secrets(chart.Namespace)
-	renewed := func() bool {
-		now, err := secrets.Get(t.Context(), "extauth-guard-tls", metav1.GetOptions{})
-		return err == nil && string(now.Data["tls.crt"]) != string(old)
-	}
-	require.Eventually(t, renewed, 3*time.Minute, 200*time.Millisecond)
+	disturb(t)
 	before := answered.Load()
 	require.Eventually(t, func() bool { return answered.Load() > before+200 }, patience, glance, "some requests after it")
 	stop()
 	load.Wait()
 	assert.Zero(t, failed.Load(), "of %d requests failed, for example: %v", answered.Load(), example.Load())
-	t.Logf("%d requests, none failed", answered.Load())
-
-	now, err := secrets.Get(t.Context(), "extauth-guard-tls", metav1.GetOptions{})
-	require.NoError(t, err)
-	signer, served := parse(t, now.Data["ca.crt"]), parse(t, now.Data["tls.crt"])
-	require.NoError(t, served.CheckSignatureFrom(signer), "the new authority signs")
-	assert.Greater(t, time.Until(signer.NotAfter), 9*365*24*time.Hour)
+	t.Logf("%d requests, %d failed", answered.Load(), failed.Load())
 }
 
 // oldCertificates fills the Secret with an authority that has a hundred days left,
