@@ -21,17 +21,21 @@ generate-apis:
 generate-metrics:
 	go run ./hack/metricsdoc > docs/reference/metrics.md
 
-# What the code knows about its own deployment, and then what follows from the
-# chart: its schema, its README, its goldens, and the bases for kustomize.
-GENERATE += generate-manifests generate-chart
+# What follows from the values of the chart: its schema and its README; then what
+# the code knows about its own deployment, and the bases for kustomize, which are
+# rendered from the chart; and then the goldens.
+GENERATE += generate-values generate-manifests generate-goldens
+
+.PHONY: generate-values
+generate-values:
+	go run ./hack/chart
 
 .PHONY: generate-manifests
-generate-manifests:
+generate-manifests: generate-apis generate-values
 	go run ./hack/manifests
 
-.PHONY: generate-chart
-generate-chart: generate-manifests
-	go run ./hack/chart
+.PHONY: generate-goldens
+generate-goldens: generate-manifests
 	go test ./test/chart -run TestGoldens -update
 
 ##@ Development

@@ -36,7 +36,7 @@ func kustomize() (map[string][]byte, error) {
 	}
 	content := map[string]*bytes.Buffer{"rbac": {}, "manager": {}}
 	for _, object := range objects {
-		if strings.HasSuffix(object.GetKind(), "WebhookConfiguration") {
+		if strings.HasSuffix(object.GetKind(), "WebhookConfiguration") || object.GetKind() == "CustomResourceDefinition" {
 			continue // from the code itself
 		}
 		base, ok := bases[object.GetKind()]
@@ -52,8 +52,9 @@ func kustomize() (map[string][]byte, error) {
 		content[base].Write(raw)
 	}
 	files := map[string][]byte{
-		"config/default/kustomization.yaml": []byte("namespace: " + chart.Namespace + "\nresources:\n- namespace.yaml\n- ../rbac\n- ../manager\n- ../webhook\n"),
+		"config/default/kustomization.yaml": []byte("namespace: " + chart.Namespace + "\nresources:\n- namespace.yaml\n- ../crd\n- ../rbac\n- ../manager\n- ../webhook\n"),
 		"config/default/namespace.yaml":     []byte("apiVersion: v1\nkind: Namespace\nmetadata:\n  name: " + chart.Namespace + "\n  labels:\n    pod-security.kubernetes.io/enforce: restricted\n"),
+		"config/crd/kustomization.yaml":     []byte("resources:\n- extauth-guard.io_extauthpolicies.yaml\n"),
 		"config/webhook/kustomization.yaml": []byte("resources:\n- manifests.yaml\n"),
 	}
 	for _, base := range slices.Sorted(maps.Keys(content)) {

@@ -49,6 +49,14 @@ func write() error {
 	if err := save(root, "config/webhook/manifests.yaml", "pkg/webhook/registration.go", forKustomize); err != nil {
 		return err
 	}
+	// And the CRD, which controller-gen writes.
+	crd, err := os.ReadFile(filepath.Join(root, "config", "crd", "extauth-guard.io_extauthpolicies.yaml"))
+	if err != nil {
+		return err
+	}
+	if err := save(root, "charts/extauth-guard/files/extauthpolicies.yaml", "config/crd", crd); err != nil {
+		return err
+	}
 	files, err := kustomize()
 	if err != nil {
 		return err

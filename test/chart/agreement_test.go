@@ -103,6 +103,7 @@ func TestTheDefaultsAreThoseOfTheCode(t *testing.T) {
 	want.Certificates.Mode = config.CertificatesSelf
 	want.Certificates.Self.Namespace, want.Certificates.Self.Secret, want.Certificates.Self.Service = Namespace, "extauth-guard-tls", "extauth-guard"
 	want.Policy.ExcludedNamespaces = []string{Namespace, "oauth2-proxy"}
+	want.LeaderElection.Namespace = Namespace
 	assert.Empty(t, cmp.Diff(want, webhookConfig(t, render(t, nil))), "(-code +chart)")
 
 	required := map[string]any{
