@@ -6,36 +6,47 @@ package lint
 import (
 	"bytes"
 	"context"
+	"slices"
 	"strings"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/extauth-guard/extauth-guard/pkg/annotation"
 	"github.com/extauth-guard/extauth-guard/pkg/apirule"
+	"github.com/extauth-guard/extauth-guard/pkg/apis/v1alpha1"
 	"github.com/extauth-guard/extauth-guard/pkg/istio"
 	"github.com/extauth-guard/extauth-guard/pkg/manifest"
 	"github.com/extauth-guard/extauth-guard/pkg/policy"
 	"github.com/extauth-guard/extauth-guard/pkg/registry"
 )
 
-// Collect puts what the manifests tell about the world into it: Istio CRs,
-// Services, Namespaces, CUSTOM AuthorizationPolicies, and the authorizers that
-// APIRules would have once stored. What cannot be read is passed over; checking
-// reports it. Memory grows with the number of Services, not with the input: of
-// the APIRules that bring one authorizer to one Service the first two by name
-// are enough to tell each that there is another.
-func Collect(ctx context.Context, files []manifest.File, world *registry.World, settings policy.Settings, namespace string) error {
-	c := collector{world: world, namespace: namespace}
-	kinds := []string{istio.Kind, "Service", "Namespace", "AuthorizationPolicy"}
+// Collect puts what the manifests tell about the world into it, which has to be
+// the Source or what the Source asks: Istio CRs, Services, Namespaces,
+// ExtAuthPolicies, Gateways, CUSTOM AuthorizationPolicies, and the authorizers
+// that APIRules would have once stored. What cannot be read is passed over;
+// checking reports it.
+//
+// Memory grows with the number of Services, not with the input: of the APIRules
+// that bring one authorizer to one Service the first two by name are enough to
+// tell each that there is another. Only a policy that forbids to opt out needs
+// to know all.
+func (l Linter) Collect(ctx context.Context, files []manifest.File, world *registry.World) error {
+	c := collector{world: world, namespace: l.Namespace}
+	kinds := []string{istio.Kind, "Service", "Namespace", "AuthorizationPolicy", v1alpha1.Kind, "Gateway"}
 	if err := each(ctx, files, kinds, c.fact); err != nil {
 		return err
 	}
+	whole := slices.ContainsFunc(world.Policies(), policy.ClusterPolicy.ForbidsOptOut)
 	// Injection depends on facts that may come later in the input.
 	brought := users{}
-	injector := Linter{Source: world, Settings: settings, Namespace: namespace}
 	err := each(ctx, files, []string{apirule.Kind}, func(object map[string]any) {
-		if view, ok := injector.Stored(ctx, object); ok {
+		view, ok := l.Stored(ctx, object)
+		switch {
+		case ok && whole:
+			world.SetAPIRule(view)
+		case ok:
 			brought.add(view)
 		}
 	})
@@ -91,11 +102,25 @@ func (c collector) fact(object map[string]any) {
 	case "Namespace":
 		labels, _, _ := unstructured.NestedStringMap(object, "metadata", "labels")
 		c.world.SetNamespace(about.name, policy.Namespace{Annotations: annotation.Own(annotation.Of(object)), Labels: labels})
+	case v1alpha1.Kind + "." + v1alpha1.GroupVersion.Group:
+		c.world.SetPolicy(clusterPolicy(object))
+	case "Gateway.networking.istio.io":
+		c.world.SetGateway(about.namespacedName(), istio.GatewayDomain(object))
 	case "AuthorizationPolicy.security.istio.io":
 		if custom, ok := customPolicy(object); ok {
 			c.world.SetCustomPolicy(about.namespacedName(), custom)
 		}
 	}
+}
+
+// clusterPolicy compiles an ExtAuthPolicy; one that does not decode has a fault,
+// and matches nothing.
+func clusterPolicy(object map[string]any) policy.ClusterPolicy {
+	typed := &v1alpha1.ExtAuthPolicy{}
+	if err := runtime.DefaultUnstructuredConverter.FromUnstructured(object, typed); err != nil {
+		return policy.ClusterPolicy{Name: identify(object, "").name, Fault: err.Error()}
+	}
+	return policy.CompilePolicy(typed)
 }
 
 func service(object map[string]any) policy.Service {

@@ -59,7 +59,7 @@ func (l Linter) Inject(ctx context.Context, file string, document manifest.Docum
 			continue
 		}
 		view := apirule.Parse(object.Value, l.Namespace)
-		injection := policy.Inject(view, l.Source.Facts(ctx, view), l.Settings)
+		injection := policy.Inject(view, l.facts(ctx, view), l.Settings)
 		result.Rules = append(result.Rules, injectedRules(object, view, injection)...)
 		for _, finding := range injection.Findings {
 			result.Findings = append(result.Findings, l.place(file, document, object, finding))

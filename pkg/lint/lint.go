@@ -16,6 +16,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"time"
 
 	utiljson "k8s.io/apimachinery/pkg/util/json"
 
@@ -71,11 +72,13 @@ type Summary struct {
 
 // Linter checks objects. Source must be set.
 type Linter struct {
-	// Source has what is known; files are collected into it by [Collect].
+	// Source has what is known; files are collected into it by [Linter.Collect].
 	Source   registry.Source
 	Settings policy.Settings
 	// Namespace is that of objects which do not name one.
 	Namespace string
+	// Now is when exemptions of ExtAuthPolicies have to hold.
+	Now time.Time
 	// Complete is true if Source knows a whole cluster. Files are never all
 	// there is: without it, nothing is concluded from what is missing.
 	Complete bool
@@ -200,10 +203,18 @@ func (l Linter) Check(ctx context.Context, object map[string]any) (findings []po
 		view := istio.Parse(object)
 		return policy.CheckIstio(nil, &view, l.Source.IstioFacts(view.NamespacedName())), true
 	case "Service", "Namespace":
-		return policy.CheckAnnotations(annotation.Kind(about.kind), annotation.Of(object)), true
+		return l.checkAnnotations(about, object), true
 	}
 	findings = policy.CheckForeignAnnotations(about.kind, annotation.Of(object))
 	return findings, len(findings) > 0
+}
+
+// checkAnnotations checks those of a Service or a Namespace.
+func (l Linter) checkAnnotations(about identity, object map[string]any) []policy.Finding {
+	kind, annotations := annotation.Kind(about.kind), annotation.Of(object)
+	facts := l.Source.OptOutFacts(kind, about.namespacedName(), annotation.LabelsOf(object))
+	facts.Now = l.Now
+	return append(policy.CheckAnnotations(kind, annotations), policy.CheckOptOut(kind, about.namespacedName(), annotations, facts)...)
 }
 
 func (l Linter) checkAPIRule(ctx context.Context, about identity, object map[string]any) []policy.Finding {
@@ -247,6 +258,7 @@ func (l Linter) CheckStored(ctx context.Context, view apirule.View) []policy.Fin
 
 func (l Linter) facts(ctx context.Context, view apirule.View) policy.Facts {
 	facts := l.Source.Facts(ctx, view)
+	facts.Now = l.Now
 	if !l.Complete {
 		facts.Backends = nil
 	}

@@ -20,6 +20,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/owenrumney/go-sarif/v3/pkg/report/v210/sarif"
@@ -54,6 +55,8 @@ func (r *recorder) Close(lint.Summary) error {
 	return nil
 }
 
+func now() time.Time { return time.Date(2026, 11, 25, 0, 0, 0, 0, time.UTC) }
+
 // run lints files of testdata.
 func run(t *testing.T, linter lint.Linter, printer lint.Printer, names ...string) lint.Summary {
 	t.Helper()
@@ -67,7 +70,8 @@ func run(t *testing.T, linter lint.Linter, printer lint.Printer, names ...string
 	linter.Settings = policy.DefaultSettings()
 	linter.Namespace = "default"
 	linter.Source = world
-	require.NoError(t, lint.Collect(t.Context(), files.List, world, linter.Settings, linter.Namespace))
+	linter.Now = now()
+	require.NoError(t, linter.Collect(t.Context(), files.List, world))
 	summary, err := linter.Run(t.Context(), files.List, printer)
 	require.NoError(t, err)
 	return summary
@@ -307,7 +311,7 @@ func TestConflictsAcrossDocuments(t *testing.T) {
 	require.NoError(t, err)
 	world := registry.NewWorld("")
 	settings := policy.DefaultSettings()
-	require.NoError(t, lint.Collect(t.Context(), files.List, world, settings, "default"))
+	require.NoError(t, lint.Linter{Source: world, Settings: settings, Namespace: "default"}.Collect(t.Context(), files.List, world))
 	world.SetRegistry(policy.StaticRegistry("--authorizers", []string{"x", "z"}))
 	var got recorder
 	_, err = lint.Linter{Source: world, Settings: settings}.Run(t.Context(), files.List, &got)
@@ -360,7 +364,7 @@ func TestMemoryDoesNotGrowWithTheStream(t *testing.T) {
 		require.NoError(t, err)
 		world := registry.NewWorld("")
 		settings := policy.DefaultSettings()
-		require.NoError(t, lint.Collect(t.Context(), files.List, world, settings, "default"))
+		require.NoError(t, lint.Linter{Source: world, Settings: settings, Namespace: "default"}.Collect(t.Context(), files.List, world))
 		summary, err := lint.Linter{Source: world, Settings: settings}.Run(t.Context(), files.List, &recorder{})
 		require.NoError(t, err)
 		require.Equal(t, n, summary.Objects)
@@ -387,8 +391,25 @@ func BenchmarkThousandFiles(b *testing.B) {
 	settings := policy.DefaultSettings()
 	for b.Loop() {
 		world := registry.NewWorld("")
-		require.NoError(b, lint.Collect(b.Context(), files.List, world, settings, "default"))
+		require.NoError(b, lint.Linter{Source: world, Settings: settings, Namespace: "default"}.Collect(b.Context(), files.List, world))
 		_, err = lint.Linter{Source: world, Settings: settings}.Run(b.Context(), files.List, &recorder{})
 		require.NoError(b, err)
 	}
+}
+
+// ExtAuthPolicies among the manifests decide as they do in a cluster.
+func TestPoliciesInTheInput(t *testing.T) {
+	var got recorder
+	run(t, lint.Linter{}, &got, "policies.yaml")
+	var places []string
+	for _, finding := range got.findings {
+		places = append(places, fmt.Sprintf("%d %s %s %s %s", finding.Line, finding.Severity, finding.Code, finding.Name, finding.Path))
+	}
+	assert.Empty(t, cmp.Diff([]string{
+		"24 deny OptOutForbidden shop metadata.annotations[extauth-guard.io/inject]",
+		"35 deny PolicyViolation open spec.rules[0]",
+		"28 deny OptOutForbidden open metadata.namespace",
+		"57 deny PolicyViolation was-exempt spec.rules[0]",
+		"49 deny OptOutForbidden was-exempt metadata.namespace",
+	}, places), "(-want +got)")
 }

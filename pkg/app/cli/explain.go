@@ -16,7 +16,6 @@ import (
 
 	"github.com/extauth-guard/extauth-guard/pkg/apirule"
 	"github.com/extauth-guard/extauth-guard/pkg/app/exit"
-	"github.com/extauth-guard/extauth-guard/pkg/lint"
 	"github.com/extauth-guard/extauth-guard/pkg/policy"
 )
 
@@ -149,7 +148,8 @@ func (f *explainFlags) run(ctx context.Context, args []string, streams Streams) 
 // explain collects what the policy says and from what it concludes it.
 func explain(ctx context.Context, all *known, view apirule.View) explanation {
 	facts := all.source.Facts(ctx, view)
-	linter := lint.Linter{Source: all.source, Settings: all.settings, Namespace: all.namespace, Complete: true}
+	facts.Now = all.now
+	linter := all.linter()
 	injection := policy.Inject(view, facts, all.settings)
 	findings := linter.CheckStored(ctx, view)
 	explained := explanation{

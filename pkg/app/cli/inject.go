@@ -70,7 +70,7 @@ func (f *injectFlags) run(ctx context.Context, args []string, streams Streams) e
 	}
 	defer all.stop()
 	injector := injector{
-		linter: lint.Linter{Source: all.source, Settings: all.settings, Namespace: all.namespace},
+		linter: all.linter(),
 		flags:  f, streams: streams,
 	}
 	for _, file := range files.List {

@@ -77,10 +77,8 @@ func (f *lintFlags) run(cmd *cobra.Command, args []string, streams Streams) erro
 		return err
 	}
 	defer all.stop()
-	linter := lint.Linter{
-		Source: all.source, Settings: all.settings, Namespace: all.namespace,
-		Complete: all.complete, Strict: f.strict,
-	}
+	linter := all.linter()
+	linter.Strict = f.strict
 	summary, err := linter.Run(cmd.Context(), files.List, printer)
 	if err != nil {
 		return err

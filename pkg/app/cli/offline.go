@@ -62,10 +62,16 @@ type known struct {
 	namespace string
 	complete  bool
 	world     *registry.World
+	now       time.Time
 	// cluster is the address of the cluster, if one was read.
 	cluster string
 	// stop ends the watches, if there are any.
 	stop func()
+}
+
+// linter returns a linter that knows all of it.
+func (k *known) linter() lint.Linter {
+	return lint.Linter{Source: k.source, Settings: k.settings, Namespace: k.namespace, Now: k.now, Complete: k.complete}
 }
 
 // gather collects everything that is known, from the manifests, the flags and,
@@ -80,13 +86,13 @@ func (f *worldFlags) gather(ctx context.Context, files []manifest.File) (*known,
 		namespace = "default"
 	}
 	world := registry.NewWorld("no Istio CR was given; give it with --istio-cr, name the --authorizers, or use --live")
-	all := &known{source: world, world: world, settings: settings, namespace: namespace, stop: func() {}}
+	all := &known{source: world, world: world, settings: settings, namespace: namespace, now: time.Now(), stop: func() {}}
 	if f.live {
 		if world, err = all.connect(ctx, f); err != nil {
 			return nil, exit.UsageError(err)
 		}
 	}
-	if err := lint.Collect(ctx, files, world, settings, all.namespace); err != nil {
+	if err := all.linter().Collect(ctx, files, world); err != nil {
 		all.stop()
 		return nil, err
 	}

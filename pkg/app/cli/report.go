@@ -15,13 +15,16 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/client-go/dynamic"
 
 	"github.com/extauth-guard/extauth-guard/pkg/apirule"
+	"github.com/extauth-guard/extauth-guard/pkg/apis/v1alpha1"
 	"github.com/extauth-guard/extauth-guard/pkg/app/exit"
 	"github.com/extauth-guard/extauth-guard/pkg/lint"
 	"github.com/extauth-guard/extauth-guard/pkg/manifest"
+	"github.com/extauth-guard/extauth-guard/pkg/policy"
 	"github.com/extauth-guard/extauth-guard/pkg/report"
 )
 
@@ -67,20 +70,20 @@ func (f *reportFlags) run(ctx context.Context, args []string, streams Streams, n
 		return err
 	}
 	defer all.stop()
-	linter := lint.Linter{Source: all.source, Settings: all.settings, Namespace: all.namespace, Complete: all.complete}
+	linter := all.linter()
 	source := strings.Join(args, ", ")
-	var hosts []report.Host
+	var exposed exposed
 	if len(args) > 0 {
-		hosts, err = hostsOfFiles(ctx, linter, files.List)
+		exposed, err = ofFiles(ctx, linter, files.List, now())
 	} else {
 		source = all.cluster
-		hosts, err = f.hostsOfCluster(ctx, linter, all)
+		exposed, err = f.ofCluster(ctx, linter, all, now())
 	}
 	if err != nil {
 		return err
 	}
 	out := bufio.NewWriter(streams.Out)
-	if err := report.New(now(), source, hosts, nil).Write(out, report.Format(f.output)); err != nil {
+	if err := report.New(now(), source, exposed.hosts, exposed.exemptions).Write(out, report.Format(f.output)); err != nil {
 		return err
 	}
 	if err := out.Flush(); err != nil {
@@ -89,46 +92,74 @@ func (f *reportFlags) run(ctx context.Context, args []string, streams Streams, n
 	return nil
 }
 
-func hostsOfFiles(ctx context.Context, linter lint.Linter, files []manifest.File) ([]report.Host, error) {
-	var hosts []report.Host
+// exposed is what a report is made of.
+type exposed struct {
+	hosts      []report.Host
+	exemptions []report.Exemption
+}
+
+func ofFiles(ctx context.Context, linter lint.Linter, files []manifest.File, now time.Time) (exposed, error) {
+	var all exposed
 	err := objects(ctx, files, func(_ manifest.File, object manifest.Object) error {
 		if view, ok := linter.Stored(ctx, object.Value); ok {
-			hosts = append(hosts, report.APIRule(view, linter.CheckStored(ctx, view)))
+			all.hosts = append(all.hosts, report.APIRule(view, linter.CheckStored(ctx, view)))
 		}
-		hosts = append(hosts, unguarded(object.Value)...)
+		all.add(unstructured.Unstructured{Object: object.Value}, now)
 		return nil
 	})
-	return hosts, err
+	return all, err
+}
+
+// add adds a VirtualService or an ExtAuthPolicy, and passes over anything else.
+func (e *exposed) add(object unstructured.Unstructured, now time.Time) {
+	e.hosts = append(e.hosts, unguarded(object.Object)...)
+	if object.GetKind() != v1alpha1.Kind || object.GroupVersionKind().Group != v1alpha1.GroupVersion.Group {
+		return
+	}
+	var typed v1alpha1.ExtAuthPolicy
+	if runtime.DefaultUnstructuredConverter.FromUnstructured(object.Object, &typed) != nil {
+		return // the CRD refuses it
+	}
+	ends := policy.CompilePolicy(&typed).ExemptionEnds()
+	for i, one := range typed.Spec.Exemptions {
+		expired := i < len(ends) && !now.Before(ends[i])
+		e.exemptions = append(e.exemptions, report.Exemption{
+			Policy: typed.Name, Namespace: one.Namespace, Name: one.Name, Paths: one.Paths,
+			Reason: one.Reason, Owner: one.Owner, Expires: one.Expires, Expired: expired,
+		})
+	}
 }
 
 func virtualServices() schema.GroupVersionResource {
 	return schema.GroupVersionResource{Group: "networking.istio.io", Version: "v1", Resource: "virtualservices"}
 }
 
-func (f *reportFlags) hostsOfCluster(ctx context.Context, linter lint.Linter, all *known) ([]report.Host, error) {
-	var hosts []report.Host
-	for _, view := range all.world.APIRules() {
-		hosts = append(hosts, report.APIRule(view, linter.CheckStored(ctx, view)))
+func (f *reportFlags) ofCluster(ctx context.Context, linter lint.Linter, from *known, now time.Time) (exposed, error) {
+	var all exposed
+	for _, view := range from.world.APIRules() {
+		all.hosts = append(all.hosts, report.APIRule(view, linter.CheckStored(ctx, view)))
 	}
 	config, err := f.kube.ToRESTConfig()
 	if err != nil {
-		return nil, fmt.Errorf("reading the kubeconfig: %w", err)
+		return exposed{}, fmt.Errorf("reading the kubeconfig: %w", err)
 	}
 	client, err := dynamic.NewForConfig(config)
 	if err != nil {
-		return nil, fmt.Errorf("making a client: %w", err)
+		return exposed{}, fmt.Errorf("making a client: %w", err)
 	}
-	list, err := client.Resource(virtualServices()).List(ctx, metav1.ListOptions{})
-	if apierrors.IsNotFound(err) {
-		return hosts, nil // a cluster without Istio has none
+	for _, resource := range []schema.GroupVersionResource{virtualServices(), v1alpha1.GroupVersion.WithResource(v1alpha1.Resource)} {
+		list, err := client.Resource(resource).List(ctx, metav1.ListOptions{})
+		if apierrors.IsNotFound(err) {
+			continue // a cluster without Istio, or without our CRD, has none
+		}
+		if err != nil {
+			return exposed{}, fmt.Errorf("listing %s: %w", resource.Resource, err)
+		}
+		for _, item := range list.Items {
+			all.add(item, now)
+		}
 	}
-	if err != nil {
-		return nil, fmt.Errorf("listing VirtualServices: %w", err)
-	}
-	for _, item := range list.Items {
-		hosts = append(hosts, unguarded(item.Object)...)
-	}
-	return hosts, nil
+	return all, nil
 }
 
 // unguarded returns the hosts of a VirtualService that is bound to a gateway and

@@ -54,3 +54,28 @@ func TestReportExitCodes(t *testing.T) {
 	code, _, _ = run(t, "a: [", "report", "-")
 	assert.Equal(t, 2, code)
 }
+
+const policies = `apiVersion: extauth-guard.io/v1alpha1
+kind: ExtAuthPolicy
+metadata: {name: public}
+spec:
+  mode: Enforce
+  match: {}
+  require: {authorizers: [oauth2-proxy]}
+  exemptions:
+  - {namespace: shop, name: cart, paths: [/status], reason: probe, owner: us, expires: "2999-12-31"}
+  - {namespace: shop, name: old, reason: probe, owner: us, expires: "2020-01-01"}
+`
+
+func TestReportListsExemptions(t *testing.T) {
+	code, stdout, stderr := run(t, shop+"---\n"+policies, "report", "-", "--authorizers", "oauth2-proxy", "-o", "json")
+	require.Equal(t, 0, code, stderr)
+	var got report.Report
+	require.NoError(t, json.Unmarshal([]byte(stdout), &got))
+	require.Len(t, got.Exemptions, 2)
+	assert.Equal(t, "2999-12-31", got.Exemptions[0].Expires)
+	assert.Equal(t, []bool{false, true}, []bool{got.Exemptions[0].Expired, got.Exemptions[1].Expired})
+	for _, finding := range got.Hosts[0].Findings {
+		assert.NotEqual(t, "PolicyViolation", finding.Code, "the open rule is exempt")
+	}
+}
