@@ -240,11 +240,12 @@ func (c *cluster) noise(ctx context.Context, changes int) error {
 	if err := group.Wait(); err != nil {
 		return err
 	}
-	return c.settle(ctx)
+	return settle(ctx)
 }
 
-// settle gives the watches time to deliver what was written.
-func (c *cluster) settle(ctx context.Context) error {
+// settle gives the watches time to deliver what was written, and the audit to
+// look at it.
+func settle(ctx context.Context) error {
 	timer := time.NewTimer(5 * time.Second)
 	defer timer.Stop()
 	select {

@@ -15,6 +15,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"strings"
 	"syscall"
 	"time"
 
@@ -88,6 +89,9 @@ func measure(ctx context.Context, c *cluster, process *guard.Process, objects, c
 	if err != nil {
 		return err
 	}
+	if err := settle(ctx); err != nil {
+		return err
+	}
 	busy, err := read(ctx, process)
 	if err != nil {
 		return err
@@ -95,6 +99,11 @@ func measure(ctx context.Context, c *cluster, process *guard.Process, objects, c
 	fmt.Printf("%d changes: %.0f APIRules looked at, %.2f s of processor time (%.1f%% of one core), RSS %.1f MiB\n",
 		changes*minutes, busy.evaluations-first.evaluations, busy.processor-first.processor,
 		100*(busy.processor-first.processor)/(float64(minutes)*60), busy.resident/(1<<20))
+	for line := range strings.Lines(process.Log()) {
+		if strings.Contains(line, "Trying again") {
+			fmt.Print(line)
+		}
+	}
 	fmt.Printf("a change reached the status after %s at p50, %s at most, of %d that were timed\n",
 		percentile(lags, 50).Round(time.Millisecond), percentile(lags, 100).Round(time.Millisecond), len(lags))
 

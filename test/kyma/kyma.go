@@ -187,7 +187,9 @@ func (c *Cluster) Eventually(what string, check func(context.Context) (string, b
 	var last string
 	err := wait.PollUntilContextTimeout(c.t.Context(), 20*time.Millisecond, 30*time.Second, true, func(ctx context.Context) (bool, error) {
 		text, done := check(ctx)
-		last = text
+		if ctx.Err() == nil {
+			last = text
+		}
 		return done, nil
 	})
 	require.NoError(c.t, err, "%s; last seen: %s", what, last)

@@ -31,6 +31,7 @@ import (
 	ctrl "sigs.k8s.io/controller-runtime"
 
 	"github.com/extauth-guard/extauth-guard/pkg/config"
+	"github.com/extauth-guard/extauth-guard/test/checkout"
 	"github.com/extauth-guard/extauth-guard/test/guard"
 	"github.com/extauth-guard/extauth-guard/test/kyma"
 )
@@ -255,4 +256,73 @@ func TestAudit(t *testing.T) {
 		assert.NotSame(t, leader, next)
 		assert.Contains(t, f.metrics(next), `exposed_hosts{protection="extauth"} 1`)
 	})
+
+	t.Run("the samples are counted as they are", func(t *testing.T) {
+		f := fixture{f.Cluster, t}
+		f.sample("policy-audit.yaml")
+		files, err := filepath.Glob(filepath.Join(checkout.Path(t, "config/samples"), "*.yaml"))
+		require.NoError(t, err)
+		for _, file := range files {
+			f.sample(filepath.Base(file))
+		}
+		authorizers := f.authorizers()
+		rules, err := f.APIRules(metav1.NamespaceAll).List(t.Context(), metav1.ListOptions{})
+		require.NoError(t, err)
+		violating, violations := 0, 0
+		for _, one := range rules.Items {
+			count := unprotected(t, one, authorizers)
+			violations += count
+			violating += min(count, 1)
+		}
+		require.Positive(t, violating, "no sample is open")
+		all := len(rules.Items)
+		status := f.counts("everything", fmt.Sprint(all, all-violating, 0, violating, 1))
+		assert.Len(t, status["violations"], violations)
+	})
+}
+
+// authorizers returns the names in the Istio CR.
+func (f fixture) authorizers() []string {
+	f.t.Helper()
+	cr, err := f.At(kyma.Object(f.t, `{apiVersion: operator.kyma-project.io/v1alpha2, kind: Istio, metadata: {name: default, namespace: kyma-system}}`)).Get(f.t.Context(), "default", metav1.GetOptions{})
+	require.NoError(f.t, err)
+	entries, _, err := unstructured.NestedSlice(cr.Object, "spec", "config", "authorizers")
+	require.NoError(f.t, err)
+	var names []string
+	for _, entry := range entries {
+		fields, _ := entry.(map[string]any)
+		names = append(names, fmt.Sprint(fields["name"]))
+	}
+	return names
+}
+
+// sample applies a file of config/samples. Some cannot be together with others
+// and are refused; what is stored counts.
+func (f fixture) sample(name string) {
+	f.t.Helper()
+	file := filepath.Join(f.t.TempDir(), "kubeconfig")
+	require.NoError(f.t, f.Plane.WriteKubeconfig(file))
+	out, err := exec.CommandContext(f.t.Context(), f.Plane.Kubectl(), "--kubeconfig", file, "apply", "-f", filepath.Join(checkout.Path(f.t, "config/samples"), name)).CombinedOutput()
+	if err != nil {
+		f.t.Logf("%s: %s", name, out)
+	}
+}
+
+// unprotected counts the rules without a jwt and without a registered authorizer,
+// in the plainest way there is.
+func unprotected(t *testing.T, one unstructured.Unstructured, authorizers []string) int {
+	t.Helper()
+	rules, _, err := unstructured.NestedSlice(one.Object, "spec", "rules")
+	require.NoError(t, err)
+	count := 0
+	for _, rule := range rules {
+		fields, _ := rule.(map[string]any)
+		names, _, err := unstructured.NestedStringSlice(fields, "extAuth", "authorizers")
+		require.NoError(t, err)
+		registered := slices.ContainsFunc(names, func(name string) bool { return slices.Contains(authorizers, name) })
+		if fields["jwt"] == nil && !registered {
+			count++
+		}
+	}
+	return count
 }
