@@ -42,6 +42,7 @@ func main() {
 	flag.BoolVar(&o.real, "real", true, "measure creates that are stored, too")
 	flag.BoolVar(&o.http1, "http1", false, "have the API server speak HTTP/1.1 to webhooks, as it does to a Service")
 	flag.StringVar(&o.limit, "gomemlimit", "90MiB", "GOMEMLIMIT of a further start in the large cluster")
+	rendered := flag.String("render", "", "measure nothing, and write this results.json `file` into docs/benchmarks.md")
 	flag.Parse()
 	o.concurrency = []int{1, 10, 50}
 	if *quick {
@@ -49,12 +50,23 @@ func main() {
 	}
 	ctrl.SetLogger(logr.Discard()) // envtest's own log
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	err := bench(ctx, *out, o, os.Stdout, os.Stderr)
+	err := benchOrRender(ctx, *out, *rendered, o)
 	stop()
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		os.Exit(1)
 	}
+}
+
+func benchOrRender(ctx context.Context, out, rendered string, o options) error {
+	if rendered == "" {
+		return bench(ctx, out, o, os.Stdout, os.Stderr)
+	}
+	root, err := checkout.Root()
+	if err != nil {
+		return err
+	}
+	return render(rendered, root)
 }
 
 func bench(ctx context.Context, out string, o options, stdout, stderr io.Writer) (err error) {

@@ -8,6 +8,7 @@ import (
 	"encoding/xml"
 	"errors"
 	"io"
+	"math"
 	"strings"
 	"testing"
 	"time"
@@ -98,10 +99,25 @@ func TestPlotsAreXML(t *testing.T) {
 
 func TestBudgets(t *testing.T) {
 	r := summarise(recorded(map[string]int{"a": 4, "an": 4, "n": 8, "b": 8, "c": 8, "d": 10}), []int{1}, seeded())
-	r.Webhook.RSS = 44
+	r.Meta.Concurrency, r.Webhook.RSS = []int{1}, 44
 	var table strings.Builder
 	writeBudgets(&table, r)
-	assert.Contains(t, table.String(), "| injecting: (d − a) / (b − a), p50 | 1.50 | 1.15 | **missed** |")
-	assert.Contains(t, table.String(), "| nothing to inject: (c − an) / (n − an), p50 | 1.00 | 1.15 | met |")
+	assert.Contains(t, table.String(), "| injecting: (d − a) / (b − a), concurrency 1, p50 | 1.50 | 1.15 | **missed** |")
+	assert.Contains(t, table.String(), "| nothing to inject: (c − an) / (n − an), concurrency 1, p50 | 1.00 | 1.15 | met |")
 	assert.Contains(t, table.String(), "| RSS in the small cluster, MiB | 44.00 | 45.00 | met |")
+}
+
+func TestVerdicts(t *testing.T) {
+	for name, tc := range map[string]struct {
+		of   budget
+		want string
+	}{
+		"below":                        {budget{measured: 1, low: 0.5, high: 2, most: 1.1}, "met"},
+		"above with its whole range":   {budget{measured: 2, low: 1.5, high: 3, most: 1.1}, "**missed**"},
+		"above, but perhaps below":     {budget{measured: 2, low: 1, high: 3, most: 1.1}, "not decided [1.00–3.00]"},
+		"above, without a range":       {budget{measured: 2, low: math.Inf(1), high: math.Inf(1), most: 1.1}, "**missed**"},
+		"what could not be worked out": {budget{measured: math.NaN(), low: math.Inf(1), high: math.Inf(1), most: 1.1}, "**missed**"},
+	} {
+		t.Run(name, func(t *testing.T) { assert.Equal(t, tc.want, tc.of.verdict()) })
+	}
 }

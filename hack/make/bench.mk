@@ -12,6 +12,10 @@ BENCH_FLAGS ?=
 bench: ## Measure what a request costs, on a real API server, against no webhook and webhooks that do nothing; results in bin/bench.
 	$(CONTROL_PLANE) go run ./hack/bench $(if $(filter quick,$(BENCH)),-quick) $(BENCH_FLAGS)
 
+.PHONY: bench-docs
+bench-docs: ## Write the results in bin/bench into docs/benchmarks.md and its plots.
+	go run ./hack/bench -render bin/bench/results.json
+
 .PHONY: bench-go
 bench-go: ## Run the Go benchmarks ten times and summarise them, in bin/bench/go.txt.
 	@mkdir -p bin/bench

@@ -13,6 +13,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/tools/cache"
 )
@@ -33,10 +34,12 @@ type feed struct {
 // value that the world was given. It is a runtime.Object only because the
 // informer's transform has to return one.
 type slim[T any] struct {
-	metav1.TypeMeta
 	metav1.ObjectMeta
 	value T
 }
+
+// GetObjectKind satisfies runtime.Object; nobody asks for the kind.
+func (s *slim[T]) GetObjectKind() schema.ObjectKind { return schema.EmptyObjectKind }
 
 // DeepCopyObject satisfies runtime.Object; nobody changes a slim object, so
 // nothing is copied.
@@ -65,7 +68,7 @@ func newFeed[O metav1.Object, T any](kind string, from lister, example runtime.O
 		return &slim[T]{
 			ObjectMeta: metav1.ObjectMeta{
 				Namespace: full.GetNamespace(), Name: full.GetName(),
-				UID: full.GetUID(), ResourceVersion: full.GetResourceVersion(),
+				ResourceVersion: full.GetResourceVersion(),
 			},
 			value: shrink(full),
 		}, nil
