@@ -48,7 +48,7 @@ func (s *svg) String() string {
 // plotRatios draws each scenario as a bar from 1: how many times as long as the
 // same request without webhooks, at p50, with the middle half of the rounds.
 func plotRatios(r results) string {
-	const left, top, row, scale = 230.0, 44.0, 26.0, 210.0
+	const left, top, row, scale = 320.0, 44.0, 24.0, 210.0
 	type bar struct {
 		label string
 		pair  pair
@@ -62,9 +62,9 @@ func plotRatios(r results) string {
 			}
 		}
 	}
-	s := &svg{width: left + 2.6*scale, height: top + row*float64(len(bars)) + 10}
+	s := &svg{width: left + 2.7*scale, height: top + row*float64(len(bars)) + 10}
 	s.text(left, 16, "start", "times the same request without webhooks, p50; line: the middle half of the rounds")
-	at := func(ratio float64) float64 { return left + (min(ratio, 3.4)-1)*scale }
+	at := func(ratio float64) float64 { return left + (min(max(ratio, 1), 3.4)-1)*scale }
 	for tick := 1.0; tick <= 3; tick += 0.5 {
 		s.line(at(tick), top-10, at(tick), s.height-10, grey, 0.3)
 		s.text(at(tick), top-14, "middle", fmt.Sprintf("%.1f", tick))
@@ -72,10 +72,10 @@ func plotRatios(r results) string {
 	for i, one := range bars {
 		y := top + row*float64(i)
 		s.text(left-8, y+row/2+4, "end", one.label)
-		x := at(max(1, one.pair.P50))
+		x := at(one.pair.P50)
 		s.bar(left, y+4, max(x-left, 1), row-8, colour)
-		s.line(at(max(0.95, one.pair.P50Range[0])), y+row/2, at(max(0.95, one.pair.P50Range[1])), y+row/2, second, 2)
-		s.text(x+30, y+row/2+4, "start", fmt.Sprintf("%.2f", one.pair.P50))
+		s.line(at(one.pair.P50Range[0]), y+row/2, at(one.pair.P50Range[1]), y+row/2, second, 2)
+		s.text(max(x, at(one.pair.P50Range[1]))+6, y+row/2+4, "start", fmt.Sprintf("%.2f", one.pair.P50))
 	}
 	return s.String()
 }
