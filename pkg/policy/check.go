@@ -32,6 +32,7 @@ func Check(view apirule.View, facts Facts, settings Settings) []Finding {
 
 func check(view apirule.View, facts Facts, settings Settings) []Finding {
 	all := newLevels(view, facts)
+	all.siblings = newSiblings(view.Rules, facts.Services)
 	found := all.faults(view, facts.Registry)
 	for _, rule := range view.Rules {
 		of := newSubject(rule, all, view, facts, settings).check()
@@ -68,11 +69,12 @@ type subject struct {
 	facts    Facts
 	settings Settings
 	cluster  cluster // the policies that match view
+	siblings *siblings
 }
 
 func newSubject(rule apirule.Rule, all levels, view apirule.View, facts Facts, settings Settings) subject {
 	want, readable := all.intentOf(rule, settings)
-	return subject{rule: rule, want: want, readable: readable, view: view, facts: facts, settings: settings, cluster: all.cluster}
+	return subject{rule: rule, want: want, readable: readable, view: view, facts: facts, settings: settings, cluster: all.cluster, siblings: all.siblings}
 }
 
 func (s subject) check() []Finding {

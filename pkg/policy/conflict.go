@@ -8,8 +8,6 @@ import (
 	"strings"
 
 	"k8s.io/apimachinery/pkg/util/validation/field"
-
-	"github.com/extauth-guard/extauth-guard/pkg/apirule"
 )
 
 // checkConflict reports a rule that would give the workload behind it a second
@@ -29,14 +27,10 @@ func checkConflict(s subject) []Finding {
 			return []Finding{s.conflict(s.rule.AuthorizerField(i), name, own, "this rule")}
 		}
 	}
-	for _, earlier := range s.view.Rules[:s.rule.Index] {
-		if !s.sharesWorkload(earlier) {
-			continue
-		}
-		for _, name := range earlier.Authorizers {
-			if name != own {
-				return []Finding{s.conflict(s.rule.AuthorizerField(0), own, name, earlier.Field().String())}
-			}
+	if s.siblings.mixed {
+		other := func(one use) bool { return one.authorizer != own }
+		if earlier, conflicts := s.siblings.uses.before(s.rule, other); conflicts {
+			return []Finding{s.conflict(s.rule.AuthorizerField(0), own, earlier.authorizer, earlier.rule.Field().String())}
 		}
 	}
 	for _, neighbour := range s.facts.Neighbours[s.rule.Service] {
@@ -45,17 +39,6 @@ func checkConflict(s subject) []Finding {
 		}
 	}
 	return nil
-}
-
-func (s subject) sharesWorkload(other apirule.Rule) bool {
-	switch {
-	case s.rule.Service.Name == "" || other.Service.Name == "":
-		return false
-	case s.rule.Service == other.Service:
-		return true
-	}
-	return s.rule.Service.Namespace == other.Service.Namespace &&
-		s.facts.Services[s.rule.Service].SharesWorkload(s.facts.Services[other.Service])
 }
 
 func (s subject) conflict(path *field.Path, name, other, by string) Finding {

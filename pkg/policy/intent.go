@@ -43,6 +43,8 @@ type levels struct {
 	services  map[types.NamespacedName]level
 	namespace level
 	cluster   cluster
+	// siblings is only there for a check.
+	siblings *siblings
 }
 
 func newLevels(view apirule.View, facts Facts) levels {

@@ -49,10 +49,8 @@ func checkInternalTraffic(s subject) []Finding {
 	if _, exists := s.facts.Services[s.rule.Service]; !exists {
 		return nil // said already
 	}
-	for _, earlier := range s.view.Rules[:s.rule.Index] {
-		if earlier.Protected() && s.sharesWorkload(earlier) {
-			return nil
-		}
+	if _, another := s.siblings.guarded.before(s.rule, func(use) bool { return true }); another {
+		return nil
 	}
 	name := s.rule.Service.String()
 	finding := newFinding(InternalTrafficBlocked, Warn, s.rule.ServiceField(), name,

@@ -15,16 +15,14 @@ func checkShadowed(s subject) []Finding {
 	if !s.rule.Protected() {
 		return nil
 	}
-	for _, earlier := range s.view.Rules[:s.rule.Index] {
-		if !earlier.Unprotected() || !containsAll(earlier.Methods, s.rule.Methods) || !covers(earlier.Path, s.rule.Path) {
-			continue
-		}
-		return []Finding{newFinding(RuleShadowed, Warn, s.rule.Field().Child("path"), s.rule.Path,
-			fmt.Sprintf("%s has no authorization and matches every request of this rule first, so this rule protects nothing; move this rule before it, or narrow the path %q",
-				earlier.Field(), earlier.Path),
-			fmt.Sprintf("%s is open and matches first", earlier.Field()))}
+	earlier, shadowed := s.siblings.shadow(s.rule)
+	if !shadowed {
+		return nil
 	}
-	return nil
+	return []Finding{newFinding(RuleShadowed, Warn, s.rule.Field().Child("path"), s.rule.Path,
+		fmt.Sprintf("%s has no authorization and matches every request of this rule first, so this rule protects nothing; move this rule before it, or narrow the path %q",
+			earlier.Field(), earlier.Path),
+		fmt.Sprintf("%s is open and matches first", earlier.Field()))}
 }
 
 func containsAll(set, subset []string) bool {
@@ -46,13 +44,21 @@ func containsAll(set, subset []string) bool {
 //
 // Where it cannot be sure it says no.
 func covers(outer, inner string) bool {
-	if outer == "/*" || outer == "/{**}" {
+	return coversSegments(segments(outer), segments(inner))
+}
+
+// segments splits the path of a rule; "/*" becomes what it means.
+func segments(path string) []string {
+	if path == "/*" {
+		path = "/{**}"
+	}
+	return strings.Split(path, "/")
+}
+
+func coversSegments(want, got []string) bool {
+	if len(want) == 2 && want[0] == "" && want[1] == "{**}" {
 		return true
 	}
-	if inner == "/*" {
-		inner = "/{**}"
-	}
-	want, got := strings.Split(outer, "/"), strings.Split(inner, "/")
 	for i, segment := range want {
 		if i >= len(got) {
 			return false
