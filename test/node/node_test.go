@@ -17,8 +17,10 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"sigs.k8s.io/e2e-framework/pkg/env"
 
 	"github.com/extauth-guard/extauth-guard/test/chart"
+	"github.com/extauth-guard/extauth-guard/test/e2e"
 )
 
 // TestOneInstallation goes the way of an installation, from the first helm install
@@ -42,6 +44,9 @@ func TestOneInstallation(t *testing.T) {
 	step("what is asked for is injected, what is misspelled is refused", func(t *testing.T) {
 		require.NoError(t, c.injected(t.Context()))
 		require.NoError(t, c.refused(t.Context()))
+	})
+	step("the end-to-end suite", func(t *testing.T) {
+		env.NewWithKubeConfig(c.kubeconfig).Test(t, e2e.Features()...)
 	})
 	step("a second run of the job changes nothing", func(t *testing.T) {
 		h.upgrade(t, c.withBootstrap(t, plain))
