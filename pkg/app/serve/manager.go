@@ -77,11 +77,11 @@ func NewManager(rest *rest.Config, settings config.WebhookConfig, log logr.Logge
 		return nil, fmt.Errorf("registering the metrics: %w", err)
 	}
 	decider := webhook.Decider{Source: source, Settings: policySettings(settings.Policy), Metrics: measured, Now: time.Now}
-	register(mgr.GetWebhookServer(), decider) // asking for the server is what makes the manager start it
 	if err := addControllers(mgr, rest, source, settings, log); err != nil {
 		return nil, err
 	}
 	ready := &readiness{serving: serving(certificate, server.StartedChecker()), synced: source.Synced}
+	register(mgr.GetWebhookServer(), decider, ready) // asking for the server is what makes the manager start it
 	if err := ready.register(mgr); err != nil {
 		return nil, err
 	}
@@ -113,7 +113,7 @@ func (m *Manager) Start(ctx context.Context) error {
 	return m.manager.Start(serving)
 }
 
-func register(server ctrlwebhook.Server, decider webhook.Decider) {
+func register(server ctrlwebhook.Server, decider webhook.Decider, ready *readiness) {
 	for path, handler := range map[string]admission.Handler{
 		webhook.MutateAPIRulePath:   &webhook.Injector{Decider: decider},
 		webhook.ValidateAPIRulePath: &webhook.Validator{Decider: decider},
@@ -125,7 +125,7 @@ func register(server ctrlwebhook.Server, decider webhook.Decider) {
 			Decider: decider, Hook: webhook.ValidateNamespace, Kind: annotation.Namespace, Resource: "namespaces",
 		},
 	} {
-		server.Register(path, webhook.Serving(handler))
+		server.Register(path, ready.leaving(webhook.Serving(handler)))
 	}
 }
 

@@ -38,6 +38,20 @@ func (r *readiness) drain() {
 	r.draining.Store(true)
 }
 
+// leaving has clients leave while this server drains. The API server keeps one
+// HTTP/2 connection and sends on it as long as it is open, also when the endpoint
+// is gone from the Service. Closing it at the end would lose what is on its way, so
+// each answer asks for the next request to come on another connection; net/http
+// makes that a GOAWAY, after which everything sent before is still answered.
+func (r *readiness) leaving(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, request *http.Request) {
+		if r.draining.Load() {
+			w.Header().Set("Connection", "close")
+		}
+		next.ServeHTTP(w, request)
+	})
+}
+
 func (r *readiness) register(mgr manager.Manager) error {
 	if err := mgr.AddHealthzCheck("alive", healthz.Ping); err != nil {
 		return fmt.Errorf("adding the liveness probe: %w", err)
