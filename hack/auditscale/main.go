@@ -125,7 +125,7 @@ func measure(ctx context.Context, c *cluster, process *guard.Process, objects, c
 	if quiet.evaluations != busy.evaluations {
 		errs = append(errs, fmt.Errorf("%.0f APIRules were looked at for changes that matter to none", quiet.evaluations-busy.evaluations))
 	}
-	if _, err := os.Stat(filepath.Join("/proc", fmt.Sprint(process.PID()))); err != nil {
+	if _, err := os.Stat(filepath.Join("/proc", strconv.Itoa(process.PID()))); err != nil {
 		errs = append(errs, fmt.Errorf("the webhook process ended: %s", process.Log()))
 	}
 	return errors.Join(errs...)

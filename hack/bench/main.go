@@ -80,7 +80,7 @@ func bench(ctx context.Context, out string, o options, stdout, stderr io.Writer)
 		return err
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(directory)) }()
-	seed := [2]uint64{uint64(begin.Unix()), 1}        //nolint:gosec // no secret: it makes an order
+	seed := [2]uint64{uint64(begin.Unix()), 1}
 	random := rand.New(rand.NewPCG(seed[0], seed[1])) //nolint:gosec // as above
 	s, err := openStage(ctx, root, directory, o, random, stderr)
 	if err != nil {

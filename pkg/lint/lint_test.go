@@ -36,7 +36,6 @@ import (
 	"github.com/extauth-guard/extauth-guard/pkg/registry"
 )
 
-//nolint:gochecknoglobals // flags of tests are registered before testing parses them
 var update = flag.Bool("update", false, "write the golden files instead of comparing with them")
 
 // recorder keeps what a linter prints.

@@ -26,7 +26,6 @@ import (
 	"github.com/extauth-guard/extauth-guard/pkg/report"
 )
 
-//nolint:gochecknoglobals // flags of tests are registered before testing parses them
 var update = flag.Bool("update", false, "write the golden files instead of comparing with them")
 
 func sample() report.Report {

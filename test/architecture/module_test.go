@@ -50,7 +50,6 @@ func module(t *testing.T) []pkg {
 	return packages
 }
 
-//nolint:gochecknoglobals // computed once, never changes
 var list = sync.OnceValues(func() ([]pkg, error) {
 	root, err := moduleRoot()
 	if err != nil {

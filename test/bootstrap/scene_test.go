@@ -46,12 +46,12 @@ const (
 // plane is the control plane of all tests in this package. They share it because
 // it takes seconds to start, and are not parallel because there is one Istio CR.
 //
-//nolint:gochecknoglobals // Set once by TestMain.
+
 var plane *controlplane.ControlPlane
 
 // binary is the job as it ships.
 //
-//nolint:gochecknoglobals // Set once by TestMain.
+
 var binary string
 
 func TestMain(m *testing.M) {

@@ -117,7 +117,7 @@ func (c *cluster) resolve(t *testing.T) {
 	served := make(chan error, 1)
 	go func() { served <- (&dns{client: c.typed, socket: socket}).serve(context.WithoutCancel(t.Context())) }()
 	t.Cleanup(func() { require.NoError(t, errors.Join(socket.Close(), <-served)) })
-	port := int32(socket.LocalAddr().(*net.UDPAddr).Port) //nolint:gosec // a port
+	port := int32(socket.LocalAddr().(*net.UDPAddr).Port)
 	_, err = c.typed.CoreV1().Services("kube-system").Create(t.Context(), &corev1.Service{
 		ObjectMeta: metav1.ObjectMeta{Name: "kube-dns"},
 		Spec:       corev1.ServiceSpec{ClusterIP: dnsService, Ports: []corev1.ServicePort{{Name: "dns", Protocol: corev1.ProtocolUDP, Port: 53}}},

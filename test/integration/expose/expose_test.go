@@ -152,7 +152,7 @@ func TestExpose(t *testing.T) {
 		patch := `[{"op":"remove","path":"/spec/rules/0/extAuth"},{"op":"add","path":"/spec/rules/0/noAuth","value":true},{"op":"remove","path":"/metadata/annotations"}]`
 		_, err := f.APIRules(namespace).Patch(t.Context(), "httpbin", types.JSONPatchType, []byte(patch), metav1.PatchOptions{})
 		require.NoError(t, err)
-		f.Eventually("the rule is protected again", func(context.Context) (string, bool) { //nolint:contextcheck // the fixture has it
+		f.Eventually("the rule is protected again", func(context.Context) (string, bool) {
 			text, err := json.Marshal(f.spec("httpbin"))
 			return string(text), err == nil && !strings.Contains(string(text), "noAuth") && strings.Contains(string(text), `"oauth2-proxy"`)
 		})
