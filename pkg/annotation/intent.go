@@ -107,7 +107,7 @@ func ParseNames(path *field.Path, value string) ([]string, field.ErrorList) {
 func ownKeys(annotations map[string]string) []string {
 	var keys []string
 	for key := range annotations {
-		if strings.HasPrefix(key, Prefix) {
+		if Ours(key) {
 			keys = append(keys, key)
 		}
 	}

@@ -35,7 +35,7 @@ func TestParseReads(t *testing.T) {
 		"nothing asks for nothing": {annotation.APIRule, nil, annotation.Intent{}},
 		"other people's annotations are not looked at": {
 			annotation.APIRule,
-			map[string]string{"inject": "maybe", "example.com/inject": "maybe", "extauth-guard.io": "x", "EXTAUTH-GUARD.IO/inject": "maybe"},
+			map[string]string{"inject": "maybe", "example.com/inject": "maybe", "extauth-guard.io": "x"},
 			annotation.Intent{},
 		},
 		"inject true asks": {

@@ -88,12 +88,18 @@ func Keys(kind Kind) []string {
 	return keys
 }
 
-// Own returns the entries of annotations whose key starts with [Prefix], in a
+// Ours is true if a key starts with [Prefix], in whatever case: the API server
+// takes keys with upper-case prefixes, and one such is a typo too.
+func Ours(key string) bool {
+	return len(key) >= len(Prefix) && strings.EqualFold(key[:len(Prefix)], Prefix)
+}
+
+// Own returns the entries of annotations whose key is one of [Ours], in a
 // new map, or nil when there are none. It is what a cache needs to keep.
 func Own(annotations map[string]string) map[string]string {
 	var own map[string]string
 	for key, value := range annotations {
-		if !strings.HasPrefix(key, Prefix) {
+		if !Ours(key) {
 			continue
 		}
 		if own == nil {

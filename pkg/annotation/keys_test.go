@@ -4,6 +4,7 @@
 package annotation_test
 
 import (
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -34,9 +35,10 @@ func TestKeysBelongToTheCaller(t *testing.T) {
 }
 
 func TestOwnKeepsWhatIsOurs(t *testing.T) {
-	all := map[string]string{annotation.Inject: "true", annotation.Prefix + "typo": "x", "example.com/a": "b"}
+	upper := strings.ToUpper(annotation.Inject)
+	all := map[string]string{annotation.Inject: "true", annotation.Prefix + "typo": "x", upper: "true", "example.com/a": "b"}
 	own := annotation.Own(all)
-	assert.Equal(t, map[string]string{annotation.Inject: "true", annotation.Prefix + "typo": "x"}, own)
+	assert.Equal(t, map[string]string{annotation.Inject: "true", annotation.Prefix + "typo": "x", upper: "true"}, own)
 	own[annotation.Inject] = "false"
 	assert.Equal(t, "true", all[annotation.Inject], "the result is a map of its own")
 	assert.Nil(t, annotation.Own(map[string]string{"example.com/a": "b"}))

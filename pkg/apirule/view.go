@@ -12,8 +12,6 @@
 package apirule
 
 import (
-	"strings"
-
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 
@@ -184,7 +182,7 @@ func (v *View) readAnnotations(metadata map[string]any) {
 	v.OriginalVersion = stringOr(annotations, annotationOriginalVersion, "")
 	for key, value := range annotations {
 		text, ok := value.(string)
-		if !ok || !strings.HasPrefix(key, annotation.Prefix) {
+		if !ok || !annotation.Ours(key) {
 			continue
 		}
 		if v.Annotations == nil {
