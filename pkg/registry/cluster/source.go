@@ -12,6 +12,7 @@ package cluster
 import (
 	"context"
 	"fmt"
+	"runtime/debug"
 	"slices"
 	"time"
 
@@ -21,6 +22,7 @@ import (
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/metadata"
 	"k8s.io/client-go/rest"
+	"k8s.io/client-go/tools/cache"
 
 	"github.com/extauth-guard/extauth-guard/pkg/annotation"
 	"github.com/extauth-guard/extauth-guard/pkg/apirule"
@@ -97,6 +99,14 @@ func (s *Source) Start(ctx context.Context) error {
 			return nil
 		})
 	}
+	group.Go(func() error {
+		// The first lists leave as much garbage as the index has in it, and the
+		// process would keep that memory for as long as it has nothing to do.
+		if cache.WaitForCacheSync(ctx.Done(), func() bool { return s.Synced() == nil }) {
+			debug.FreeOSMemory()
+		}
+		return nil
+	})
 	return group.Wait()
 }
 
