@@ -31,7 +31,7 @@ func read(ctx context.Context, process *guard.Process) (figures, error) {
 	if err != nil {
 		return figures{}, fmt.Errorf("reading the metrics: %w", err)
 	}
-	defer response.Body.Close()
+	defer func() { _ = response.Body.Close() }() // it was read to its end
 	raw, err := io.ReadAll(response.Body)
 	if err != nil {
 		return figures{}, fmt.Errorf("reading the metrics: %w", err)

@@ -216,7 +216,7 @@ func (s scene) metrics(ctx context.Context) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	defer response.Body.Close()
+	defer func() { _ = response.Body.Close() }() // it was read to its end
 	raw, err := io.ReadAll(response.Body)
 	return string(raw), err
 }

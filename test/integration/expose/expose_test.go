@@ -153,7 +153,7 @@ func TestExpose(t *testing.T) {
 		_, err := f.APIRules(namespace).Patch(t.Context(), "httpbin", types.JSONPatchType, []byte(patch), metav1.PatchOptions{})
 		require.NoError(t, err)
 		f.Eventually("the rule is protected again", func(context.Context) (string, bool) {
-			text, err := json.Marshal(f.spec("httpbin"))
+			text, err := json.Marshal(f.spec("httpbin")) //nolint:contextcheck // the fixture has it
 			return string(text), err == nil && !strings.Contains(string(text), "noAuth") && strings.Contains(string(text), `"oauth2-proxy"`)
 		})
 	})
