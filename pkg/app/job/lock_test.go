@@ -6,6 +6,7 @@ package job
 import (
 	"context"
 	"errors"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -57,10 +58,12 @@ func TestAHeldLockIsWaitedForNoLongerThanAllowed(t *testing.T) {
 
 func TestTheWorkEndsWhenTheLockIsLost(t *testing.T) {
 	r, kubernetes := newLocked()
+	var cut atomic.Bool
+	kubernetes.PrependReactor("update", "leases", func(kubetesting.Action) (bool, runtime.Object, error) {
+		return cut.Load(), nil, errors.New("no connection")
+	})
 	err := r.locked(t.Context(), func(ctx context.Context) error {
-		kubernetes.PrependReactor("update", "leases", func(kubetesting.Action) (bool, runtime.Object, error) {
-			return true, nil, errors.New("no connection")
-		})
+		cut.Store(true)
 		<-ctx.Done()
 		return ctx.Err()
 	})

@@ -106,13 +106,13 @@ func findCluster(kubeconfig string) (*rest.Config, error) {
 }
 
 func serve(ctx context.Context, settings guard.WebhookConfig, kubeconfig string, log logr.Logger) error {
-	ctrl.SetLogger(log)
-	klog.SetLogger(log.WithName("client-go"))
-	log.Info("Starting", "version", version.String(), "config", settings)
 	cluster, err := findCluster(kubeconfig)
 	if err != nil {
 		return err
 	}
+	ctrl.SetLogger(log)
+	klog.SetLogger(log.WithName("client-go"))
+	log.Info("Starting", "version", version.String(), "config", settings)
 	manager, err := NewManager(cluster, settings, log)
 	if err != nil {
 		return err
