@@ -85,22 +85,7 @@ func fill(ctx context.Context, objects int) (_ *cluster, err error) {
 	if c.client, err = dynamic.NewForConfig(config); err != nil {
 		return nil, err
 	}
-	names := []string{"kyma-system", "istio-system"}
-	for i := range namespaces {
-		names = append(names, namespace(i))
-	}
-	for _, one := range names {
-		if err := c.create(ctx, resource("", "v1", "namespaces"), "", fmt.Sprintf(`{apiVersion: v1, kind: Namespace, metadata: {name: %s, labels: {exposure: public, istio-injection: enabled}}}`, one)); err != nil {
-			return nil, err
-		}
-	}
-	if err := c.create(ctx, resource("operator.kyma-project.io", "v1alpha2", "istios"), "kyma-system", istio); err != nil {
-		return nil, err
-	}
-	if err := c.create(ctx, resource("networking.istio.io", "v1", "gateways"), "kyma-system", gateway); err != nil {
-		return nil, err
-	}
-	if err := c.create(ctx, policies(), "", policy); err != nil {
+	if err := c.furnish(ctx); err != nil {
 		return nil, err
 	}
 	group, ctx := errgroup.WithContext(ctx)
@@ -114,6 +99,29 @@ func fill(ctx context.Context, objects int) (_ *cluster, err error) {
 		})
 	}
 	return c, group.Wait()
+}
+
+// furnish creates what a cluster has besides APIRules and their Services.
+func (c *cluster) furnish(ctx context.Context) error {
+	names := []string{"kyma-system", "istio-system"}
+	for i := range namespaces {
+		names = append(names, namespace(i))
+	}
+	for _, one := range names {
+		if err := c.create(ctx, resource("", "v1", "namespaces"), "", fmt.Sprintf(`{apiVersion: v1, kind: Namespace, metadata: {name: %s, labels: {exposure: public, istio-injection: enabled}}}`, one)); err != nil {
+			return err
+		}
+	}
+	if err := c.create(ctx, resource("operator.kyma-project.io", "v1alpha2", "istios"), "kyma-system", istio); err != nil {
+		return err
+	}
+	if err := c.create(ctx, resource("networking.istio.io", "v1", "gateways"), "kyma-system", gateway); err != nil {
+		return err
+	}
+	if err := c.create(ctx, policies(), "", policy); err != nil {
+		return err
+	}
+	return nil
 }
 
 func (c *cluster) create(ctx context.Context, of schema.GroupVersionResource, namespace, manifest string) error {

@@ -70,7 +70,7 @@ type verdict struct {
 	hosts       int
 	gateway     string
 	protection  Protection
-	codes       map[policy.Code]int
+	codes       []policy.Code // one for each finding
 	assessments []policy.Assessment
 	// grave is what the events are about, by what makes it the same fault.
 	grave map[string]bool
@@ -128,10 +128,7 @@ func (b *book) examine(ctx context.Context, now time.Time, name types.Namespaced
 		assessments: policy.Assess(view, facts, b.settings),
 	}
 	for _, one := range b.findings(view, facts) {
-		if after.codes == nil {
-			after.codes = make(map[policy.Code]int, 1)
-		}
-		after.codes[one.Code]++
+		after.codes = append(after.codes, one.Code)
 		if !isGrave(one) {
 			continue
 		}

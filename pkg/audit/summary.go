@@ -70,8 +70,8 @@ func readiness(one policy.ClusterPolicy, authorizers policy.Registry) metav1.Con
 
 func (s summary) add(v *verdict) {
 	s.hosts[string(v.protection)] += v.hosts
-	for code, count := range v.codes {
-		s.findings[metrics.CodeIn{Code: string(code), Namespace: v.name.Namespace}] += count
+	for _, code := range v.codes {
+		s.findings[metrics.CodeIn{Code: string(code), Namespace: v.name.Namespace}]++
 	}
 	for _, one := range v.assessments {
 		status, current := s.statuses[one.Policy]
