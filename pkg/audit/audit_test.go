@@ -83,7 +83,7 @@ func BenchmarkAudit10000(b *testing.B) {
 	for b.Loop() {
 		verdicts := newBook(world, policy.DefaultSettings())
 		examineAll(b.Context(), verdicts)
-		summarize(verdicts)
+		summarize(b.Context(), verdicts, time.Time{})
 	}
 	b.ReportMetric((used(b)-start).Seconds()/float64(b.N), "cpu-s/op")
 }
@@ -105,7 +105,7 @@ func BenchmarkAuditOneOf10000(b *testing.B) {
 	one := types.NamespacedName{Namespace: "ns-0000", Name: "app-00000"}
 	for b.Loop() {
 		verdicts.examine(b.Context(), time.Time{}, one)
-		summarize(verdicts)
+		summarize(b.Context(), verdicts, time.Time{})
 	}
 }
 
@@ -117,7 +117,7 @@ func TestSummary(t *testing.T) {
 	world.SetVirtualService(types.NamespacedName{Namespace: "ns-0000", Name: "inside"}, istio.VirtualService{Hosts: []string{"inside"}, Gateways: []string{"other/gateway"}})
 	verdicts := newBook(world, policy.DefaultSettings())
 	examineAll(t.Context(), verdicts)
-	found := summarize(verdicts)
+	found := summarize(t.Context(), verdicts, time.Time{})
 
 	assert.Empty(t, cmp.Diff(map[string]int{"extauth": 270, "open": 30, "unguarded": 1}, found.hosts), "(-want +got)")
 	all, hosts := found.statuses["all"], found.statuses["hosts"]
@@ -149,7 +149,7 @@ func TestSummary(t *testing.T) {
 	assert.Empty(t, seen.after.grave)
 	world.DeleteAPIRule(before.name)
 	assert.Nil(t, verdicts.examine(t.Context(), time.Time{}, before.name).after)
-	assert.Equal(t, int32(299), summarize(verdicts).statuses["all"].Matched)
+	assert.Equal(t, int32(299), summarize(t.Context(), verdicts, time.Time{}).statuses["all"].Matched)
 }
 
 func TestProtectionOf(t *testing.T) {
@@ -197,14 +197,13 @@ func TestAChangeThatMattersToNobodyWakesNobody(t *testing.T) {
 
 func TestAReportCountsAllAndListsABoundedNumber(t *testing.T) {
 	content := &page{}
-	many := &verdict{name: types.NamespacedName{Namespace: "a", Name: "b"}, assessments: []policy.Assessment{{Policy: "p", State: policy.Exempt}, {Policy: "q", State: policy.Compliant}}}
 	world := crowd(t, 1)
 	verdicts := newBook(world, policy.DefaultSettings())
 	examineAll(t.Context(), verdicts)
-	content.add(many, nil)
+	content.add(types.NamespacedName{Namespace: "a", Name: "b"}, nil, []policy.Assessment{{Policy: "p", State: policy.Exempt}, {Policy: "q", State: policy.Compliant}})
 	verdicts.all(func(v *verdict) {
 		for range 300 {
-			content.add(v, verdicts.sentences(t.Context(), time.Time{}, v.name))
+			content.add(v.name, verdicts.sentences(t.Context(), time.Time{}, v.name), verdicts.assess(t.Context(), time.Time{}, v.name))
 		}
 	})
 	object := content.object("a")

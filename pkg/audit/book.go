@@ -61,19 +61,24 @@ func protectionOf(view apirule.View) Protection {
 	return ExtAuth
 }
 
-// verdict is what is kept of what the audit thinks of one APIRule. Sentences are
-// kept of violations of policies only, for their status; the others are made
-// again where they are needed, because there may be many.
+// verdict is what is kept of what the audit thinks of one APIRule. No sentence is:
+// the few that are needed are made again, because there may be many.
 type verdict struct {
-	name        types.NamespacedName
-	uid         types.UID
-	hosts       int
-	gateway     string
-	protection  Protection
-	codes       []policy.Code // one for each finding
-	assessments []policy.Assessment
+	name       types.NamespacedName
+	uid        types.UID
+	hosts      int
+	gateway    string
+	protection Protection
+	codes      []policy.Code // one for each finding
+	standings  []standing    // one for each policy that matches
 	// grave is what the events are about, by what makes it the same fault.
 	grave map[string]bool
+}
+
+// standing is how an APIRule stands to one policy.
+type standing struct {
+	policy string
+	state  policy.State
 }
 
 // isGrave is true for violations of policies, and for what would be refused at
@@ -125,7 +130,9 @@ func (b *book) examine(ctx context.Context, now time.Time, name types.Namespaced
 	facts := b.facts(ctx, view, now)
 	after := &verdict{
 		name: name, uid: view.UID, hosts: len(view.Hosts), gateway: view.Gateway, protection: protectionOf(view),
-		assessments: policy.Assess(view, facts, b.settings),
+	}
+	for _, one := range policy.Assess(view, facts, b.settings) {
+		after.standings = append(after.standings, standing{one.Policy, one.State})
 	}
 	for _, one := range b.findings(view, facts) {
 		after.codes = append(after.codes, one.Code)
@@ -156,6 +163,24 @@ func (b *book) facts(ctx context.Context, view apirule.View, now time.Time) poli
 // only once.
 func (b *book) findings(view apirule.View, facts policy.Facts) []policy.Finding {
 	return slices.DeleteFunc(policy.Check(view, facts, b.settings), func(one policy.Finding) bool { return one.Once })
+}
+
+// sentences makes the findings on an APIRule again.
+func (b *book) sentences(ctx context.Context, now time.Time, name types.NamespacedName) []policy.Finding {
+	view, exists := b.world.APIRule(name)
+	if !exists {
+		return nil
+	}
+	return b.findings(view, b.facts(ctx, view, now))
+}
+
+// assess tells again how an APIRule stands to the policies.
+func (b *book) assess(ctx context.Context, now time.Time, name types.NamespacedName) []policy.Assessment {
+	view, exists := b.world.APIRule(name)
+	if !exists {
+		return nil
+	}
+	return policy.Assess(view, b.facts(ctx, view, now), b.settings)
 }
 
 // all calls yield with every verdict, in the order of the names.

@@ -131,7 +131,7 @@ func (c *Controller) round(ctx context.Context) error {
 			c.tell(seen)
 		}
 	}
-	found := summarize(c.book)
+	found := summarize(ctx, c.book, now)
 	c.options.Metrics.Evaluated(len(names), time.Since(start).Seconds())
 	c.options.Metrics.Show(found.hosts, found.findings, exemptions(c.options.World.Policies(), now))
 	c.settled = true

@@ -100,7 +100,7 @@ func (r *reports) write(ctx context.Context, b *book, now time.Time) error {
 			if pages[v.name.Namespace] == nil {
 				pages[v.name.Namespace] = &page{}
 			}
-			pages[v.name.Namespace].add(v, b.sentences(ctx, now, v.name))
+			pages[v.name.Namespace].add(v.name, b.sentences(ctx, now, v.name), b.assess(ctx, now, v.name))
 		}
 	})
 	var errs []error
@@ -112,15 +112,6 @@ func (r *reports) write(ctx context.Context, b *book, now time.Time) error {
 		delete(r.touched, namespace)
 	}
 	return errors.Join(errs...)
-}
-
-// sentences makes the findings on an APIRule again.
-func (b *book) sentences(ctx context.Context, now time.Time, name types.NamespacedName) []policy.Finding {
-	view, exists := b.world.APIRule(name)
-	if !exists {
-		return nil
-	}
-	return b.findings(view, b.facts(ctx, view, now))
 }
 
 func (r *reports) writeOne(ctx context.Context, namespace string, content *page) error {
@@ -163,13 +154,13 @@ type page struct {
 	results                []any
 }
 
-func (p *page) add(v *verdict, findings []policy.Finding) {
+func (p *page) add(name types.NamespacedName, findings []policy.Finding, assessments []policy.Assessment) {
 	for _, one := range findings {
 		if !ofPolicy(one.Code) {
-			p.result(manager, one, v.name)
+			p.result(manager, one, name)
 		}
 	}
-	for _, one := range v.assessments {
+	for _, one := range assessments {
 		switch one.State {
 		case policy.Compliant:
 			p.pass++
@@ -178,7 +169,7 @@ func (p *page) add(v *verdict, findings []policy.Finding) {
 		case policy.Violating:
 		}
 		for _, violation := range one.Violations {
-			p.result(one.Policy, violation.Finding, v.name)
+			p.result(one.Policy, violation.Finding, name)
 		}
 	}
 }

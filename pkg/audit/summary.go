@@ -4,12 +4,14 @@
 package audit
 
 import (
+	"context"
 	"fmt"
 	"math"
 	"strings"
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/extauth-guard/extauth-guard/pkg/apis/v1alpha1"
 	"github.com/extauth-guard/extauth-guard/pkg/metrics"
@@ -33,7 +35,7 @@ type summary struct {
 	statuses map[string]*v1alpha1.ExtAuthPolicyStatus
 }
 
-func summarize(b *book) summary {
+func summarize(ctx context.Context, b *book, now time.Time) summary {
 	world := b.world
 	s := summary{hosts: map[string]int{}, findings: map[metrics.CodeIn]int{}, statuses: map[string]*v1alpha1.ExtAuthPolicyStatus{}}
 	policies := world.Policies()
@@ -45,7 +47,7 @@ func summarize(b *book) summary {
 	}
 	gateways := map[string]bool{}
 	b.all(func(v *verdict) {
-		s.add(v)
+		s.add(v, func(name types.NamespacedName) []policy.Assessment { return b.assess(ctx, now, name) })
 		gateways[v.gateway] = true
 	})
 	s.addUnguarded(world, policies, gateways)
@@ -68,35 +70,47 @@ func readiness(one policy.ClusterPolicy, authorizers policy.Registry) metav1.Con
 	return ready
 }
 
-func (s summary) add(v *verdict) {
+func (s summary) add(v *verdict, again func(types.NamespacedName) []policy.Assessment) {
 	s.hosts[string(v.protection)] += v.hosts
 	for _, code := range v.codes {
 		s.findings[metrics.CodeIn{Code: string(code), Namespace: v.name.Namespace}]++
 	}
-	for _, one := range v.assessments {
-		status, current := s.statuses[one.Policy]
+	for _, one := range v.standings {
+		status, current := s.statuses[one.policy]
 		if !current { // gone since; its own change is about to be looked at
 			continue
 		}
 		status.Matched++
-		switch one.State {
+		switch one.state {
 		case policy.Compliant:
 			status.Compliant++
 		case policy.Exempt:
 			status.Exempt++
 		case policy.Violating:
 			status.Violating++
+			if len(status.Violations) < maxListed {
+				status.Violations = append(status.Violations, violations(one.policy, v.name, again(v.name))...)
+				status.Violations = status.Violations[:min(len(status.Violations), maxListed)]
+			}
+		}
+	}
+}
+
+// violations lists what an APIRule does against one policy.
+func violations(of string, name types.NamespacedName, assessments []policy.Assessment) []v1alpha1.Violation {
+	var listed []v1alpha1.Violation
+	for _, one := range assessments {
+		if one.Policy != of {
+			continue
 		}
 		for _, violation := range one.Violations {
-			if len(status.Violations) == maxListed {
-				break
-			}
-			status.Violations = append(status.Violations, v1alpha1.Violation{
-				Namespace: v.name.Namespace, Name: v.name.Name, Rule: int32(violation.Rule), //nolint:gosec // an index of a list
+			listed = append(listed, v1alpha1.Violation{
+				Namespace: name.Namespace, Name: name.Name, Rule: int32(violation.Rule), //nolint:gosec // an index of a list
 				Code: string(violation.Finding.Code), Message: shorten(violation.Finding.Err.Detail, maxMessage),
 			})
 		}
 	}
+	return listed
 }
 
 // addUnguarded adds the hosts of VirtualServices that no APIRule made, on the
