@@ -92,7 +92,7 @@ build_from_source() {
   trap "rm -rf '$tmp'" EXIT
   p=k8s.io/component-base/version
   ldflags="-s -w -X $p.gitVersion=v$version -X $p.gitMajor=${version%%.*} -X $p.gitMinor=$(cut -d. -f2 <<<"$version")"
-  (cd "$root/hack/kube" && CGO_ENABLED=0 GOFLAGS= GOWORK=off go build -trimpath -buildvcs=false -tags "$tags" -ldflags "$ldflags" -o "$tmp/kube" . 9>&-) >&2
+  (cd "$root/hack/kube" && CGO_ENABLED=0 GOFLAGS="" GOWORK=off go build -trimpath -buildvcs=false -tags "$tags" -ldflags "$ldflags" -o "$tmp/kube" . 9>&-) >&2
   for p in $programs; do ln -s kube "$tmp/$p"; done
   chmod 755 "$tmp"
   # Without flock a second caller may have been faster: then its result is as good.

@@ -1,4 +1,4 @@
-#!/bin/sh
+#!/usr/bin/env bash
 # Copyright The extauth-guard Authors.
 # SPDX-License-Identifier: Apache-2.0
 
@@ -6,6 +6,7 @@
 # id there and becomes the program of the link's name below "programs". It is a
 # file of the repository, not written at run time, because a script cannot be run
 # while any process that is just being started holds it open for writing.
+set -euo pipefail
 dir=${0%/*}
 name=${0##*/}
 echo $$ >"$dir/$name.pid"

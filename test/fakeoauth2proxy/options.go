@@ -43,14 +43,16 @@ type Options struct {
 // flows of Kyma's documentation and the chart set beside those it acts on
 // (api-gateway 3.10, docs/user/expose-workloads/extAuth; chart 10.7.0).
 func ignored() (texts, switches []string) {
-	return []string{
-			"cookie-domain", "cookie-samesite", "cookie-refresh", "cookie-expire", "whitelist-domain", "scope", "login-url",
-			"redirect-url", "code-challenge-method", "config", "https-address", "metrics-address", "trusted-proxy-ip",
-		}, []string{
-			"cookie-secure", "set-xauthrequest", "reverse-proxy", "pass-access-token", "set-authorization-header",
-			"pass-authorization-header", "pass-user-headers", "pass-host-header", "standard-logging", "auth-logging",
-			"request-logging", "silence-ping-logging",
-		}
+	texts = []string{
+		"cookie-domain", "cookie-samesite", "cookie-refresh", "cookie-expire", "whitelist-domain", "scope", "login-url",
+		"redirect-url", "code-challenge-method", "config", "https-address", "metrics-address", "trusted-proxy-ip",
+	}
+	switches = []string{
+		"cookie-secure", "set-xauthrequest", "reverse-proxy", "pass-access-token", "set-authorization-header",
+		"pass-authorization-header", "pass-user-headers", "pass-host-header", "standard-logging", "auth-logging",
+		"request-logging", "silence-ping-logging",
+	}
+	return texts, switches
 }
 
 // ParseOptions reads oauth2-proxy's arguments and environment. An unknown flag is
