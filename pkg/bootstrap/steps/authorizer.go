@@ -12,6 +12,7 @@ import (
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/client-go/util/retry"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -96,7 +97,7 @@ func (a *authorizer) Undo(ctx context.Context) error {
 // but the list is sent, and the API server refuses it if anything was changed
 // since it was read.
 func (a *authorizer) edit(ctx context.Context, change func([]any) ([]any, bool)) error {
-	err := retry.RetryOnConflict(retry.DefaultBackoff, func() error {
+	err := retry.RetryOnConflict(patience(), func() error {
 		object, view, _, err := a.activeIstio(ctx)
 		if err != nil {
 			return err
@@ -124,6 +125,12 @@ func (a *authorizer) edit(ctx context.Context, change func([]any) ([]any, bool))
 		return fmt.Errorf("writing the Istio CR: %w", err)
 	}
 	return nil
+}
+
+// patience is how often the list is read and written again while others write it
+// too: some ten seconds, at moments that are not theirs.
+func patience() wait.Backoff {
+	return wait.Backoff{Steps: 36, Duration: 5 * time.Millisecond, Factor: 1.15, Jitter: 1}
 }
 
 // foreign says why an entry of our name is not ours: it sends requests to
