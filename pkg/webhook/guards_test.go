@@ -191,7 +191,13 @@ func TestIstioGuard(t *testing.T) {
 		require.NoError(t, err)
 		measuring := decider(used)
 		measuring.Metrics = measured
-		istioRequest(admissionv1.Update, cr("extauth-guard.io/allow-removal: corp", proxy), cr("", proxy+", "+corp)).send(t, measuring, webhook.ValidateIstio)
+		removal := istioRequest(admissionv1.Update, cr("extauth-guard.io/allow-removal: corp", proxy), cr("", proxy+", "+corp))
+		dry := removal
+		dry.dryRun = true
+		dry.send(t, measuring, webhook.ValidateIstio) // removes nothing
+		denied := istioRequest(admissionv1.Update, cr("extauth-guard.io/allow-removal: corp", proxy+", "+proxy), cr("", proxy+", "+corp))
+		require.False(t, denied.send(t, measuring, webhook.ValidateIstio).Allowed, "a duplicate")
+		removal.send(t, measuring, webhook.ValidateIstio)
 		count, err := testutil.GatherAndCount(registry, "extauth_guard_authorizer_removals_allowed_total")
 		require.NoError(t, err)
 		assert.Equal(t, 1, count)

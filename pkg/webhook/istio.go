@@ -8,6 +8,7 @@ import (
 
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/klog/v2"
+	"k8s.io/utils/ptr"
 	"sigs.k8s.io/controller-runtime/pkg/log"
 	"sigs.k8s.io/controller-runtime/pkg/webhook/admission"
 
@@ -32,6 +33,9 @@ func (h *IstioGuard) Handle(ctx context.Context, req admission.Request) admissio
 		}
 		facts := h.Source.IstioFacts(types.NamespacedName{Namespace: req.Namespace, Name: req.Name})
 		response := h.answer(ValidateIstio, req, istio.Kind, policy.CheckIstio(change.before, change.after, facts))
+		if !response.Allowed || ptr.Deref(req.DryRun, false) {
+			return response // nothing is removed
+		}
 		for _, name := range policy.AllowedRemovals(change.before, change.after, facts) {
 			log.FromContext(ctx).Info("Removing an authorizer in use, as the annotation allows",
 				"istio", klog.KRef(req.Namespace, req.Name), "authorizer", name, "user", req.UserInfo.Username)

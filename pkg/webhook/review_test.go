@@ -93,6 +93,7 @@ type request struct {
 	operation                           admissionv1.Operation
 	namespace, name                     string
 	object, old                         string
+	dryRun                              bool
 }
 
 func apiruleRequest(operation admissionv1.Operation, object, old string) request {
@@ -114,6 +115,7 @@ func (r request) review(t *testing.T) []byte {
 	t.Helper()
 	content := map[string]any{
 		"uid":       "4711",
+		"dryRun":    r.dryRun,
 		"kind":      map[string]any{"group": r.group, "version": r.version, "kind": r.kind},
 		"resource":  map[string]any{"group": r.group, "version": r.version, "resource": r.resource},
 		"operation": r.operation, "namespace": r.namespace, "name": r.name,
