@@ -87,6 +87,9 @@ func (w *world) suffer(ctx context.Context, one fault, options Options) (Result,
 			return Result{}, err
 		}
 	}
+	if err := w.load.answered(ctx, counted); err != nil {
+		return Result{}, err
+	}
 	if err := pause(ctx, settle); err != nil {
 		return Result{}, err
 	}

@@ -20,6 +20,15 @@ import (
 	"k8s.io/client-go/dynamic"
 )
 
+const (
+	// unaskedPause is how long a worker waits after a request that the API server
+	// did not answer: one that starts is not helped by more of them.
+	unaskedPause = 20 * time.Millisecond
+	// recovery is the longest that a fault may keep admission from answering after
+	// it is over.
+	recovery = time.Minute
+)
+
 // answer is what became of a request, seen from outside.
 type answer string
 
@@ -57,6 +66,11 @@ func (t *tally) add(a answer, detail string) {
 	if len(t.examples) < 5 {
 		t.examples = append(t.examples, string(a)+": "+detail)
 	}
+}
+
+// admissions is how many requests admission answered so far.
+func (t *tally) admissions() int64 {
+	return t.counts[0].Load() + t.counts[1].Load() + t.counts[2].Load()
 }
 
 // result is what the load saw during one fault.
@@ -114,7 +128,7 @@ func (l *load) request(ctx context.Context, one testCase, stored bool) {
 	verdict, detail := l.judge(one, result, err)
 	counted.add(verdict, one.name+": "+detail)
 	if verdict == unasked {
-		_ = pause(ctx, 20*time.Millisecond) // an API server that starts is not helped by more; the end of ctx is seen by run
+		_ = pause(ctx, unaskedPause) // the end of ctx is seen by run
 	}
 	if stored && err == nil {
 		l.remove(ctx, object.GetName())
@@ -128,7 +142,23 @@ func (l *load) remove(ctx context.Context, name string) {
 		if err == nil || apierrors.IsNotFound(err) {
 			return
 		}
+		_ = pause(ctx, unaskedPause)
 	}
+}
+
+// answered waits until admission answered one more request than so far. An API
+// server that came back lets requests through only when its own caches are
+// filled, which takes longer the busier the machine is; what the load sees
+// before that says nothing about the time after the fault.
+func (l *load) answered(ctx context.Context, counted *tally) error {
+	ctx, cancel := context.WithTimeout(ctx, recovery)
+	defer cancel()
+	for before := counted.admissions(); counted.admissions() == before; {
+		if err := pause(ctx, unaskedPause); err != nil {
+			return fmt.Errorf("waiting until admission answers again: %w", err)
+		}
+	}
+	return nil
 }
 
 // judge compares an answer with what the rules say, without asking the code
