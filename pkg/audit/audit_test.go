@@ -48,7 +48,7 @@ func crowd(t testing.TB, count int) *registry.World {
 		namespace := fmt.Sprintf("ns-%04d", i/20)
 		name := types.NamespacedName{Namespace: namespace, Name: fmt.Sprintf("app-%05d", i)}
 		world.SetNamespace(namespace, policy.Namespace{Labels: map[string]string{"istio-injection": "enabled", "exposure": "public"}})
-		world.SetService(name, policy.Service{Selector: map[string]string{"app": name.Name}, Ports: []int32{80}})
+		world.SetService(name, policy.Service{Selector: policy.SelectorOf(map[string]string{"app": name.Name}), Ports: []int32{80}})
 		world.SetAPIRule(rule(name, i%10 == 0))
 	}
 	return world
@@ -184,11 +184,11 @@ func TestAChangeThatMattersToNobodyWakesNobody(t *testing.T) {
 	world := crowd(t, 20)
 	work := newTodo()
 	defer world.Subscribe(work.changed)()
-	world.SetService(types.NamespacedName{Namespace: "elsewhere", Name: "x"}, policy.Service{Selector: map[string]string{"a": "b"}})
+	world.SetService(types.NamespacedName{Namespace: "elsewhere", Name: "x"}, policy.Service{Selector: policy.SelectorOf(map[string]string{"a": "b"})})
 	world.SetNamespace("elsewhere", policy.Namespace{Labels: map[string]string{"a": "b"}})
 	world.SetEndpoints(types.NamespacedName{Namespace: "elsewhere", Name: "x"}, "s", true)
 	assert.Empty(t, work.wake)
-	world.SetService(types.NamespacedName{Namespace: "ns-0000", Name: "app-00003"}, policy.Service{Selector: map[string]string{"a": "b"}})
+	world.SetService(types.NamespacedName{Namespace: "ns-0000", Name: "app-00003"}, policy.Service{Selector: policy.SelectorOf(map[string]string{"a": "b"})})
 	require.Len(t, work.wake, 1)
 	names, all := work.take()
 	assert.Equal(t, []types.NamespacedName{{Namespace: "ns-0000", Name: "app-00003"}}, names)

@@ -148,10 +148,7 @@ func (c *Controller) round(ctx context.Context) error {
 
 // known returns the names of all APIRules, those that are gone included.
 func (c *Controller) known() []types.NamespacedName {
-	var names []types.NamespacedName
-	for _, view := range c.options.World.APIRules() {
-		names = append(names, view.NamespacedName())
-	}
+	names := c.options.World.APIRuleNames()
 	for name := range c.book.verdicts {
 		if _, exists := c.options.World.APIRule(name); !exists {
 			names = append(names, name)

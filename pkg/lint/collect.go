@@ -125,7 +125,8 @@ func clusterPolicy(object map[string]any) policy.ClusterPolicy {
 
 func service(object map[string]any) policy.Service {
 	value := policy.Service{Annotations: annotation.Own(annotation.Of(object))}
-	value.Selector, _, _ = unstructured.NestedStringMap(object, "spec", "selector")
+	selector, _, _ := unstructured.NestedStringMap(object, "spec", "selector")
+	value.Selector = policy.SelectorOf(selector)
 	spec, _ := object["spec"].(map[string]any)
 	ports, _ := spec["ports"].([]any)
 	for _, entry := range ports {
@@ -149,7 +150,7 @@ func customPolicy(object map[string]any) (registry.CustomPolicy, bool) {
 		}
 	}
 	selector, _, _ := unstructured.NestedStringMap(object, "spec", "selector", "matchLabels")
-	return registry.CustomPolicy{Selector: selector, Provider: provider}, action == "CUSTOM" && provider != ""
+	return registry.CustomPolicy{Selector: policy.SelectorOf(selector), Provider: provider}, action == "CUSTOM" && provider != ""
 }
 
 // users keeps, for each Service and authorizer, the first two APIRules by name.

@@ -138,8 +138,8 @@ func TestCheckInjection(t *testing.T) {
 func TestCheckServiceAnnotations(t *testing.T) {
 	facts := policy.Facts{Services: map[types.NamespacedName]policy.Service{
 		service("cart"): {Annotations: ours("inject", "yes", "replace", "all")},
-		service("pay"):  {Annotations: ours("authorizers", ""), Selector: map[string]string{"app": "pay"}},
-		service("fine"): {Selector: map[string]string{"app": "fine"}},
+		service("pay"):  {Annotations: ours("authorizers", ""), Selector: policy.SelectorOf(map[string]string{"app": "pay"})},
+		service("fine"): {Selector: policy.SelectorOf(map[string]string{"app": "fine"})},
 	}}
 	got := checked(t, `spec: {service: {name: cart}, rules: [{}, {}, {service: {name: pay}}, {service: {name: pay}}, {service: {name: fine}}, {service: {name: gone}}, {service: {name: cart}}]}`, facts, policy.DefaultSettings())
 	assert.Empty(t, cmp.Diff([]string{
@@ -177,7 +177,7 @@ func TestCheckConflict(t *testing.T) {
 		for i := 0; i+1 < len(keysAndValues); i += 2 {
 			selector[keysAndValues[i]] = keysAndValues[i+1]
 		}
-		return policy.Service{Selector: selector}
+		return policy.Service{Selector: policy.SelectorOf(selector)}
 	}
 	cases := map[string]struct {
 		rules    string
@@ -244,7 +244,9 @@ func TestCheckConflict(t *testing.T) {
 }
 
 func TestSharesWorkload(t *testing.T) {
-	of := func(selector map[string]string) policy.Service { return policy.Service{Selector: selector} }
+	of := func(selector map[string]string) policy.Service {
+		return policy.Service{Selector: policy.SelectorOf(selector)}
+	}
 	cases := map[string]struct {
 		a, b map[string]string
 		want bool
@@ -285,7 +287,7 @@ func TestCheckSurroundings(t *testing.T) {
 		}
 		return map[string]policy.Namespace{"shop": {Labels: labels}}
 	}
-	selecting := map[types.NamespacedName]policy.Service{service("cart"): {Selector: map[string]string{"app": "cart"}}}
+	selecting := map[types.NamespacedName]policy.Service{service("cart"): {Selector: policy.SelectorOf(map[string]string{"app": "cart"})}}
 	neighbour := map[types.NamespacedName][]policy.Neighbour{service("cart"): {{Object: "APIRule shop/other", Authorizer: "corp"}}}
 	const first = `warn: spec.service: Invalid value: "shop/cart": this is the first protected rule of the workload: from now on callers inside the cluster get 403 "RBAC: access denied" unless an AuthorizationPolicy of your own allows them [InternalTrafficBlocked]`
 	const noSidecar = `warn: spec.service: Invalid value: "shop/cart": the namespace shop does not inject Istio sidecars, and without one in the Pod nobody asks the authorizer; label the namespace istio-injection=enabled and restart the Pods [SidecarMissing]`

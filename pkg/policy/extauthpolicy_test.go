@@ -182,7 +182,7 @@ func TestOptOutForbidden(t *testing.T) {
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {
 			facts := shopFacts(t, tc.policies...)
-			facts.Services = map[types.NamespacedName]policy.Service{service: {Annotations: tc.service, Selector: map[string]string{"a": "b"}}}
+			facts.Services = map[types.NamespacedName]policy.Service{service: {Annotations: tc.service, Selector: policy.SelectorOf(map[string]string{"a": "b"})}}
 			facts.Namespaces["shop"] = policy.Namespace{Annotations: tc.namespace, Labels: facts.Namespaces["shop"].Labels}
 			got := policy.Check(shop(t, "cart", tc.apirule, jwt, health), facts, policy.DefaultSettings())
 			assert.Empty(t, cmp.Diff(tc.want, ofPolicies(got)), "(-want +got)")

@@ -44,7 +44,7 @@ type Service struct {
 	// Annotations under our prefix; nil if none.
 	Annotations map[string]string
 	// Selector selects the Pods; nil for a Service without selector.
-	Selector map[string]string
+	Selector Selector
 	// Ports are the port numbers, in the order of the Service.
 	Ports []int32
 }
@@ -53,19 +53,7 @@ type Service struct {
 // or one of them some of the other's: one selector is a subset of the other.
 func (s Service) SharesWorkload(other Service) bool {
 	return len(s.Selector) > 0 && len(other.Selector) > 0 &&
-		(subset(s.Selector, other.Selector) || subset(other.Selector, s.Selector))
-}
-
-func subset(small, large map[string]string) bool {
-	if len(small) > len(large) {
-		return false
-	}
-	for key, value := range small {
-		if got, present := large[key]; !present || got != value {
-			return false
-		}
-	}
-	return true
+		(s.Selector.Contains(other.Selector) || other.Selector.Contains(s.Selector))
 }
 
 // Namespace is what the policy needs of a Namespace.

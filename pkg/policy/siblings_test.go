@@ -30,7 +30,7 @@ func TestManyRulesAreCheckedInTime(t *testing.T) {
 					rule.Strategy, rule.Authorizers = apirule.ExtAuth, []string{"oauth2-proxy"}
 				}
 				rule.Service = types.NamespacedName{Namespace: "shop", Name: service(i)}
-				facts.Services[rule.Service] = Service{Selector: map[string]string{"app": rule.Service.Name}}
+				facts.Services[rule.Service] = Service{Selector: SelectorOf(map[string]string{"app": rule.Service.Name})}
 				view.Rules = append(view.Rules, rule)
 			}
 			view.Rules[9999].Path = view.Rules[17].Path

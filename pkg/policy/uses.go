@@ -32,7 +32,7 @@ type useKey struct {
 	authorizer string
 }
 
-type labelIn struct{ namespace, key, value string }
+type labelIn struct{ namespace, pair string }
 
 func newUses(services map[types.NamespacedName]Service) uses {
 	return uses{
@@ -50,8 +50,8 @@ func (u *uses) add(rule apirule.Rule, authorizer string) {
 	service, at := u.services[rule.Service], len(u.list)
 	u.list = append(u.list, use{rule, service, authorizer})
 	u.byName[rule.Service] = append(u.byName[rule.Service], at)
-	for name, value := range service.Selector {
-		label := labelIn{rule.Service.Namespace, name, value}
+	for _, pair := range service.Selector {
+		label := labelIn{rule.Service.Namespace, pair}
 		u.byLabel[label] = append(u.byLabel[label], at)
 	}
 }
@@ -73,8 +73,8 @@ func (u *uses) before(rule apirule.Rule, wanted func(use) bool) (use, bool) {
 		}
 	}
 	look(u.byName[rule.Service], func(use) bool { return true })
-	for name, value := range service.Selector {
-		look(u.byLabel[labelIn{rule.Service.Namespace, name, value}], func(one use) bool { return service.SharesWorkload(one.service) })
+	for _, pair := range service.Selector {
+		look(u.byLabel[labelIn{rule.Service.Namespace, pair}], func(one use) bool { return service.SharesWorkload(one.service) })
 	}
 	if first == len(u.list) {
 		return use{}, false

@@ -33,14 +33,14 @@ func crowd(size int) *registry.World {
 	mesh := istio.Mesh{Providers: map[string]bool{}}
 	for _, name := range names {
 		mesh.Providers[name] = true
-		world.SetService(in("auth", name), policy.Service{Selector: map[string]string{"app": name}, Ports: []int32{80}})
+		world.SetService(in("auth", name), policy.Service{Selector: policy.SelectorOf(map[string]string{"app": name}), Ports: []int32{80}})
 		world.SetEndpoints(in("auth", name), name, true)
 	}
 	world.SetMesh(&mesh)
 	for i := range size {
 		view := ruled(i, apirule.ExtAuth)
 		world.SetNamespace(view.Namespace, policy.Namespace{Labels: map[string]string{"istio-injection": "enabled"}})
-		world.SetService(in(view.Namespace, view.Name), policy.Service{Selector: map[string]string{"app": view.Name}, Ports: []int32{80}})
+		world.SetService(in(view.Namespace, view.Name), policy.Service{Selector: policy.SelectorOf(map[string]string{"app": view.Name}), Ports: []int32{80}})
 		world.SetAPIRule(view)
 	}
 	return world

@@ -90,7 +90,8 @@ func (w *World) addAffected(found *affected, change Change, wide bool) {
 	case APIRule:
 		found.one(change.Name)
 		if wide {
-			for service := range servicesOf(w.apirules[change.Name]) {
+			view, _ := w.apirules.get(change.Name)
+			for service := range servicesOf(view) {
 				w.addSharing(found, service)
 			}
 		}
@@ -124,7 +125,8 @@ func (w *World) addExposedAt(found *affected, gateway string) {
 // addSharing adds the APIRules that use a Service or one that shares its Pods.
 func (w *World) addSharing(found *affected, service types.NamespacedName) {
 	found.add(slices.Values(w.references.byService[service]))
-	for _, one := range w.workloads.sharing(service.Namespace, w.services[service].Selector, istio.MeshNamespace) {
+	known, _ := w.services.get(service)
+	for _, one := range w.workloads.sharing(service.Namespace, known.Selector, istio.MeshNamespace) {
 		for _, other := range one.services {
 			found.add(slices.Values(w.references.byService[other]))
 		}
@@ -140,7 +142,7 @@ func (w *World) addFronted(found *affected, service types.NamespacedName) {
 	for _, name := range registry.Names() {
 		authorizer, _ := registry.Authorizer(name)
 		if backend, known := authorizer.Backend(); known && backend == service {
-			for _, user := range w.users.byAuthorizer[name] {
+			for user := range w.users.byAuthorizer[name] {
 				found.one(user)
 			}
 		}
@@ -149,14 +151,14 @@ func (w *World) addFronted(found *affected, service types.NamespacedName) {
 
 // references is an index of all APIRules, protected or not.
 type references struct {
-	byService   map[types.NamespacedName]sortedNames     // mostly one
-	byNamespace map[string]map[types.NamespacedName]bool // of the APIRule or one of its Services
+	byService   map[types.NamespacedName]sortedNames // mostly one
+	byNamespace map[string]set                       // of the APIRule or one of its Services
 }
 
 func (r *references) add(view apirule.View) {
 	if r.byService == nil {
 		r.byService = map[types.NamespacedName]sortedNames{}
-		r.byNamespace = map[string]map[types.NamespacedName]bool{}
+		r.byNamespace = map[string]set{}
 	}
 	name := view.NamespacedName()
 	put(r.byNamespace, view.Namespace, name)
@@ -189,14 +191,17 @@ func servicesOf(view apirule.View) map[types.NamespacedName]bool {
 	return services
 }
 
-func put[K comparable](index map[K]map[types.NamespacedName]bool, key K, name types.NamespacedName) {
+// set is a set of objects.
+type set map[types.NamespacedName]struct{}
+
+func put(index map[string]set, key string, name types.NamespacedName) {
 	if index[key] == nil {
-		index[key] = make(map[types.NamespacedName]bool, 1)
+		index[key] = make(set, 1)
 	}
-	index[key][name] = true
+	index[key][name] = struct{}{}
 }
 
-func drop[K comparable](index map[K]map[types.NamespacedName]bool, key K, name types.NamespacedName) {
+func drop(index map[string]set, key string, name types.NamespacedName) {
 	delete(index[key], name)
 	if len(index[key]) == 0 {
 		delete(index, key)
@@ -207,8 +212,7 @@ func drop[K comparable](index map[K]map[types.NamespacedName]bool, key K, name t
 func (w *World) Service(name types.NamespacedName) (policy.Service, bool) {
 	w.mu.RLock()
 	defer w.mu.RUnlock()
-	service, exists := w.services[name]
-	return service, exists
+	return w.services.get(name)
 }
 
 // Services returns the names of the Services that wanted says, in their order.
@@ -217,7 +221,7 @@ func (w *World) Services(wanted func(policy.Service) bool) []types.NamespacedNam
 	defer w.mu.RUnlock()
 	var names []types.NamespacedName
 	for name, service := range w.services {
-		if wanted(service) {
+		if wanted(*service) {
 			names = append(names, name)
 		}
 	}

@@ -40,9 +40,9 @@ func shopWorld() *registry.World {
 	world.SetIstio(istio.View{Namespace: istio.Namespace, Name: "default", Authorizers: []istio.Authorizer{
 		{Name: "oauth2-proxy", Service: "proxy.auth.svc.cluster.local", Port: 80},
 	}})
-	world.SetService(named("shop", "a"), policy.Service{Selector: map[string]string{"app": "x"}})
-	world.SetService(named("shop", "b"), policy.Service{Selector: map[string]string{"app": "x", "tier": "y"}})
-	world.SetService(named("other", "d"), policy.Service{Selector: map[string]string{"app": "d"}})
+	world.SetService(named("shop", "a"), policy.Service{Selector: policy.SelectorOf(map[string]string{"app": "x"})})
+	world.SetService(named("shop", "b"), policy.Service{Selector: policy.SelectorOf(map[string]string{"app": "x", "tier": "y"})})
+	world.SetService(named("other", "d"), policy.Service{Selector: policy.SelectorOf(map[string]string{"app": "d"})})
 	world.SetNamespace("shop", policy.Namespace{})
 	world.SetAPIRule(using(named("shop", "a"), named("shop", "a"), "oauth2-proxy"))
 	world.SetAPIRule(using(named("shop", "b"), named("shop", "b")))
@@ -57,16 +57,16 @@ func TestAChangeNamesTheAPIRulesThatDependOnIt(t *testing.T) {
 		want   []string // nil: nobody is told anything
 	}{
 		"a Service reaches those that use it or share its Pods": {func(w *registry.World) {
-			w.SetService(named("shop", "b"), policy.Service{Selector: map[string]string{"app": "x", "tier": "y"}, Annotations: map[string]string{annotation.Inject: "true"}})
+			w.SetService(named("shop", "b"), policy.Service{Selector: policy.SelectorOf(map[string]string{"app": "x", "tier": "y"}), Annotations: map[string]string{annotation.Inject: "true"}})
 		}, []string{"Service other/c shop/a shop/b"}},
 		"a Service that leaves a workload reaches those it leaves": {func(w *registry.World) {
-			w.SetService(named("shop", "b"), policy.Service{Selector: map[string]string{"app": "z"}})
+			w.SetService(named("shop", "b"), policy.Service{Selector: policy.SelectorOf(map[string]string{"app": "z"})})
 		}, []string{"Service other/c shop/a shop/b"}},
 		"a Service that nobody uses reaches nobody": {func(w *registry.World) {
-			w.SetService(named("shop", "unused"), policy.Service{Selector: map[string]string{"app": "unused"}})
+			w.SetService(named("shop", "unused"), policy.Service{Selector: policy.SelectorOf(map[string]string{"app": "unused"})})
 		}, []string{"Service"}},
 		"a Service as it was is no change": {func(w *registry.World) {
-			w.SetService(named("shop", "a"), policy.Service{Selector: map[string]string{"app": "x"}})
+			w.SetService(named("shop", "a"), policy.Service{Selector: policy.SelectorOf(map[string]string{"app": "x"})})
 		}, nil},
 		"an APIRule that goes on using what it used reaches itself": {func(w *registry.World) {
 			view := using(named("shop", "a"), named("shop", "a"), "oauth2-proxy")

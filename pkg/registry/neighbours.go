@@ -20,7 +20,8 @@ func (w *World) addNeighbours(facts *policy.Facts, self, service types.Namespace
 	}
 	found := map[string]string{}
 	w.addUsers(found, self, service)
-	for _, one := range w.workloads.sharing(service.Namespace, w.services[service].Selector, istio.MeshNamespace) {
+	known, _ := w.services.get(service)
+	for _, one := range w.workloads.sharing(service.Namespace, known.Selector, istio.MeshNamespace) {
 		for _, other := range one.services {
 			if other != service {
 				w.addUsers(found, self, other)

@@ -37,7 +37,7 @@ func (w *World) OptOutFacts(kind annotation.Kind, name types.NamespacedName, lab
 		dependents = maps.Keys(w.references.byNamespace[name.Name])
 	}
 	for dependent := range dependents {
-		view := w.apirules[dependent]
+		view, _ := w.apirules.get(dependent)
 		if kind == annotation.Namespace && view.Namespace != name.Name {
 			continue // only its Service is in there
 		}

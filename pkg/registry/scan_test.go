@@ -125,7 +125,7 @@ func (p pick) change(world *registry.World, scan scanned) {
 	name := p.name()
 	switch p.IntN(6) {
 	case 0:
-		service := policy.Service{Selector: p.selector()}
+		service := policy.Service{Selector: policy.SelectorOf(p.selector())}
 		world.SetService(name, service)
 		scan.services[name] = service
 	case 1:
@@ -139,7 +139,7 @@ func (p pick) change(world *registry.World, scan scanned) {
 		world.DeleteAPIRule(name)
 		delete(scan.apirules, name)
 	case 5:
-		custom := registry.CustomPolicy{Selector: p.selector(), Provider: string(rune('x' + p.IntN(3)))}
+		custom := registry.CustomPolicy{Selector: policy.SelectorOf(p.selector()), Provider: string(rune('x' + p.IntN(3)))}
 		if p.IntN(3) == 0 {
 			world.DeleteCustomPolicy(name)
 			delete(scan.policies, name)
@@ -192,9 +192,9 @@ func TestAnEmptyWorldIsSmall(t *testing.T) {
 	world := registry.NewWorld("a test")
 	for range 500 {
 		name := p.name()
-		world.SetService(name, policy.Service{Selector: p.selector()})
+		world.SetService(name, policy.Service{Selector: policy.SelectorOf(p.selector())})
 		world.SetAPIRule(p.view(name))
-		world.SetCustomPolicy(name, registry.CustomPolicy{Selector: p.selector(), Provider: "x"})
+		world.SetCustomPolicy(name, registry.CustomPolicy{Selector: policy.SelectorOf(p.selector()), Provider: "x"})
 		world.SetNamespace(name.Namespace, policy.Namespace{})
 		world.SetEndpoints(name, "slice", true)
 	}

@@ -18,7 +18,7 @@ import (
 // and authorizer, and by authorizer alone. The authorizer of a jwt rule is "".
 type users struct {
 	byService    map[types.NamespacedName][]authorizerUsers
-	byAuthorizer map[string]sortedNames
+	byAuthorizer map[string]set
 }
 
 // authorizerUsers are the APIRules that protect one Service by one authorizer. A
@@ -32,7 +32,7 @@ type authorizerUsers struct {
 func newUsers() *users {
 	return &users{
 		byService:    map[types.NamespacedName][]authorizerUsers{},
-		byAuthorizer: map[string]sortedNames{},
+		byAuthorizer: map[string]set{},
 	}
 }
 
@@ -47,7 +47,7 @@ func (u *users) add(view apirule.View) {
 			of[at].names = of[at].names.with(name)
 		}
 		if use.authorizer != "" {
-			u.byAuthorizer[use.authorizer] = u.byAuthorizer[use.authorizer].with(name)
+			put(u.byAuthorizer, use.authorizer, name)
 		}
 	}
 }
@@ -56,11 +56,7 @@ func (u *users) remove(view apirule.View) {
 	name := view.NamespacedName()
 	for _, use := range usesOf(view) {
 		u.removeFromService(use, name)
-		if left := u.byAuthorizer[use.authorizer].without(name); len(left) > 0 {
-			u.byAuthorizer[use.authorizer] = left
-		} else {
-			delete(u.byAuthorizer, use.authorizer)
-		}
+		drop(u.byAuthorizer, use.authorizer, name)
 	}
 }
 

@@ -5,10 +5,11 @@ package registry
 
 import (
 	"slices"
-	"sort"
 	"strings"
 
 	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/extauth-guard/extauth-guard/pkg/policy"
 )
 
 // workloads is an index of objects by the Pods that they select: Services, and
@@ -19,18 +20,19 @@ import (
 // Two selectors of one namespace share Pods when one is a subset of the other. A
 // selector without labels, which only a policy can have, selects every Pod of
 // its namespace.
-type workloads struct {
-	// exact holds members by namespace and whole selector.
+type workloads map[string]*selectors // by namespace
+
+// selectors are the workloads of one namespace.
+type selectors struct {
+	// exact holds each by its whole selector, see keyOf.
 	exact map[string]*workload
-	// byPair holds the workloads of a namespace that select by a label. Most
-	// labels select one: a list takes a fraction of the memory of a set.
-	byPair map[string][]*workload
+	// larger holds those that select by more than one label, by each of the labels.
+	larger map[string][]*workload
 }
 
 // workload is what shares one selector in one namespace.
 type workload struct {
-	key      string
-	pairs    []string // "key=value", sorted
+	selector policy.Selector
 	services sortedNames
 	policies map[types.NamespacedName]string // the provider of each; nil if none
 }
@@ -39,25 +41,21 @@ type workload struct {
 // larger one is compared with every workload that shares a label with it.
 const maxSubsets = 8
 
-func newWorkloads() *workloads {
-	return &workloads{exact: map[string]*workload{}, byPair: map[string][]*workload{}}
-}
-
-func (w *workloads) addService(name types.NamespacedName, selector map[string]string) {
+func (w workloads) addService(name types.NamespacedName, selector policy.Selector) {
 	if len(selector) > 0 {
 		one := w.at(name.Namespace, selector)
 		one.services = one.services.with(name)
 	}
 }
 
-func (w *workloads) removeService(name types.NamespacedName, selector map[string]string) {
-	if one := w.exact[exactKey(name.Namespace, pairsOf(selector))]; one != nil {
+func (w workloads) removeService(name types.NamespacedName, selector policy.Selector) {
+	if one := w.exactly(name.Namespace, selector); one != nil {
 		one.services = one.services.without(name)
 		w.dropEmpty(name.Namespace, one)
 	}
 }
 
-func (w *workloads) addPolicy(name types.NamespacedName, selector map[string]string, provider string) {
+func (w workloads) addPolicy(name types.NamespacedName, selector policy.Selector, provider string) {
 	one := w.at(name.Namespace, selector)
 	if one.policies == nil {
 		one.policies = map[types.NamespacedName]string{}
@@ -65,8 +63,8 @@ func (w *workloads) addPolicy(name types.NamespacedName, selector map[string]str
 	one.policies[name] = provider
 }
 
-func (w *workloads) removePolicy(name types.NamespacedName, selector map[string]string) {
-	if one := w.exact[exactKey(name.Namespace, pairsOf(selector))]; one != nil {
+func (w workloads) removePolicy(name types.NamespacedName, selector policy.Selector) {
+	if one := w.exactly(name.Namespace, selector); one != nil {
 		delete(one.policies, name)
 		w.dropEmpty(name.Namespace, one)
 	}
@@ -75,129 +73,122 @@ func (w *workloads) removePolicy(name types.NamespacedName, selector map[string]
 // sharing returns the workloads that share Pods with a selector of a namespace,
 // in a stable order. A policy without selector in the root namespace selects
 // every Pod of the mesh.
-func (w *workloads) sharing(namespace string, selector map[string]string, root string) []*workload {
-	pairs := pairsOf(selector)
-	if len(pairs) == 0 {
+func (w workloads) sharing(namespace string, selector policy.Selector, root string) []*workload {
+	if len(selector) == 0 {
 		return nil
 	}
-	found := map[*workload]bool{}
-	for _, key := range w.subsetKeys(namespace, pairs) {
-		if one := w.exact[key]; one != nil {
-			found[one] = true
+	var found []*workload
+	add := func(one *workload) {
+		if one != nil && !slices.Contains(found, one) {
+			found = append(found, one)
 		}
 	}
-	if one := w.exact[exactKey(root, nil)]; one != nil {
-		found[one] = true
-	}
-	for _, one := range w.rarest(namespace, pairs) {
-		if contains(one.pairs, pairs) || contains(pairs, one.pairs) {
-			found[one] = true
+	add(w.exactly(root, nil))
+	if near := w[namespace]; near != nil {
+		near.subsets(selector, add)
+		for _, one := range near.rarest(selector) {
+			if one.selector.Contains(selector) {
+				add(one)
+			}
 		}
 	}
-	sharing := make([]*workload, 0, len(found))
-	for one := range found {
-		sharing = append(sharing, one)
-	}
-	sort.Slice(sharing, func(i, j int) bool { return sharing[i].key < sharing[j].key })
-	return sharing
+	slices.SortStableFunc(found, func(a, b *workload) int { return slices.Compare(a.selector, b.selector) })
+	return found
 }
 
-// subsetKeys returns the keys of the selectors that are subsets of pairs,
-// without labels included.
-func (w *workloads) subsetKeys(namespace string, pairs []string) []string {
-	if len(pairs) > maxSubsets {
-		keys := []string{exactKey(namespace, nil)}
-		for _, pair := range pairs {
-			for _, one := range w.byPair[pairKey(namespace, pair)] {
-				if contains(pairs, one.pairs) {
-					keys = append(keys, one.key)
+// subsets calls add with the workloads whose selector is a part of the given one,
+// without labels included; with some more than once, and with nil.
+func (s *selectors) subsets(of policy.Selector, add func(*workload)) {
+	if len(of) > maxSubsets {
+		add(s.exact[keyOf(nil)])
+		for _, pair := range of {
+			add(s.exact[pair])
+			for _, one := range s.larger[pair] {
+				if of.Contains(one.selector) {
+					add(one)
 				}
 			}
 		}
-		return keys
+		return
 	}
-	keys := make([]string, 0, 1<<len(pairs))
-	for mask := range 1 << len(pairs) {
-		var subset []string
-		for i, pair := range pairs {
+	part := make(policy.Selector, 0, maxSubsets)
+	for mask := range 1 << len(of) {
+		part = part[:0]
+		for i, pair := range of {
 			if mask&(1<<i) != 0 {
-				subset = append(subset, pair)
+				part = append(part, pair)
 			}
 		}
-		keys = append(keys, exactKey(namespace, subset))
+		add(s.exact[keyOf(part)])
 	}
-	return keys
 }
 
-// rarest returns the workloads that select by the label of pairs which the
-// fewest do: the supersets of pairs are among them.
-func (w *workloads) rarest(namespace string, pairs []string) []*workload {
-	best := w.byPair[pairKey(namespace, pairs[0])]
-	for _, pair := range pairs[1:] {
-		if next := w.byPair[pairKey(namespace, pair)]; len(next) < len(best) {
+// rarest returns the workloads of more than one label that select by the label of
+// selector which the fewest of them do: those that have all its labels and more
+// are among them.
+func (s *selectors) rarest(selector policy.Selector) []*workload {
+	best := s.larger[selector[0]]
+	for _, pair := range selector[1:] {
+		if next := s.larger[pair]; len(next) < len(best) {
 			best = next
 		}
 	}
 	return best
 }
 
-func (w *workloads) at(namespace string, selector map[string]string) *workload {
-	pairs := pairsOf(selector)
-	key := exactKey(namespace, pairs)
-	one := w.exact[key]
+func (w workloads) exactly(namespace string, selector policy.Selector) *workload {
+	if near := w[namespace]; near != nil {
+		return near.exact[keyOf(selector)]
+	}
+	return nil
+}
+
+// at returns the workload of a selector, a new one if need be.
+func (w workloads) at(namespace string, selector policy.Selector) *workload {
+	near := w[namespace]
+	if near == nil {
+		near = &selectors{exact: map[string]*workload{}, larger: map[string][]*workload{}}
+		w[namespace] = near
+	}
+	key := keyOf(selector)
+	one := near.exact[key]
 	if one != nil {
 		return one
 	}
-	one = &workload{key: key, pairs: pairs}
-	w.exact[key] = one
-	for _, pair := range pairs {
-		at := pairKey(namespace, pair)
-		w.byPair[at] = append(w.byPair[at], one)
+	one = &workload{selector: selector}
+	near.exact[key] = one
+	if len(selector) > 1 {
+		for _, pair := range selector {
+			near.larger[pair] = append(near.larger[pair], one)
+		}
 	}
 	return one
 }
 
-func (w *workloads) dropEmpty(namespace string, one *workload) {
+func (w workloads) dropEmpty(namespace string, one *workload) {
 	if len(one.services) > 0 || len(one.policies) > 0 {
 		return
 	}
-	delete(w.exact, one.key)
-	for _, pair := range one.pairs {
-		key := pairKey(namespace, pair)
-		left := slices.DeleteFunc(w.byPair[key], func(other *workload) bool { return other == one })
-		if len(left) > 0 {
-			w.byPair[key] = left
+	near := w[namespace]
+	delete(near.exact, keyOf(one.selector))
+	if len(near.exact) == 0 {
+		delete(w, namespace)
+		return
+	}
+	if len(one.selector) < 2 {
+		return
+	}
+	for _, pair := range one.selector {
+		if left := slices.DeleteFunc(near.larger[pair], func(other *workload) bool { return other == one }); len(left) > 0 {
+			near.larger[pair] = left
 		} else {
-			delete(w.byPair, key)
+			delete(near.larger, pair)
 		}
 	}
 }
 
-// pairsOf returns the labels of a selector as sorted "key=value"; "=" is in no
-// label.
-func pairsOf(selector map[string]string) []string {
-	pairs := make([]string, 0, len(selector))
-	for key, value := range selector {
-		pairs = append(pairs, key+"="+value)
-	}
-	sort.Strings(pairs)
-	return pairs
-}
-
-func exactKey(namespace string, pairs []string) string {
-	return namespace + "\n" + strings.Join(pairs, "\n")
-}
-
-func pairKey(namespace, pair string) string {
-	return namespace + "\n" + pair
-}
-
-// contains is true if the sorted large has all of the sorted small.
-func contains(large, small []string) bool {
-	for _, one := range small {
-		if _, found := slices.BinarySearch(large, one); !found {
-			return false
-		}
-	}
-	return true
+// keyOf is the key of a selector. That of a single label, as most Services have,
+// is the label itself and takes no memory.
+func keyOf(selector policy.Selector) string {
+	return strings.Join(selector, "\n")
 }

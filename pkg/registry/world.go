@@ -30,12 +30,12 @@ type World struct {
 	mu         sync.RWMutex
 	istios     map[types.NamespacedName]istio.View
 	mesh       *istio.Mesh
-	services   map[types.NamespacedName]policy.Service
+	services   table[policy.Service]
 	endpoints  map[types.NamespacedName]map[string]bool // ready, by slice
 	namespaces map[string]policy.Namespace
-	apirules   map[types.NamespacedName]apirule.View
+	apirules   table[apirule.View]
 	policies   map[types.NamespacedName]CustomPolicy
-	workloads  *workloads
+	workloads  workloads
 	users      *users
 	references references
 	cluster    clusterState
@@ -47,7 +47,7 @@ var _ Source = &World{}
 // wrote by hand.
 type CustomPolicy struct {
 	// Selector selects the Pods; empty for all Pods of the namespace.
-	Selector map[string]string
+	Selector policy.Selector
 	// Provider is the name of the authorizer.
 	Provider string
 }
@@ -57,12 +57,12 @@ type CustomPolicy struct {
 func NewWorld(reason string) *World {
 	world := &World{
 		istios:     map[types.NamespacedName]istio.View{},
-		services:   map[types.NamespacedName]policy.Service{},
+		services:   table[policy.Service]{},
 		endpoints:  map[types.NamespacedName]map[string]bool{},
 		namespaces: map[string]policy.Namespace{},
-		apirules:   map[types.NamespacedName]apirule.View{},
+		apirules:   table[apirule.View]{},
 		policies:   map[types.NamespacedName]CustomPolicy{},
-		workloads:  newWorkloads(),
+		workloads:  workloads{},
 		users:      newUsers(),
 	}
 	world.SetRegistry(policy.UnknownRegistryBecause(reason))
@@ -133,10 +133,11 @@ func registryOf(views []istio.View, mesh *istio.Mesh) policy.Registry {
 func (w *World) SetService(name types.NamespacedName, service policy.Service) {
 	w.edit(edit{
 		change: Change{Kind: Service, Name: name},
-		same:   func() bool { return same(w.services, name, service) },
+		same:   func() bool { return w.services.same(name, service) },
 		apply: func() {
-			w.workloads.removeService(name, w.services[name].Selector)
-			w.services[name] = service
+			before, _ := w.services.get(name)
+			w.workloads.removeService(name, before.Selector)
+			w.services.set(name, service)
 			w.workloads.addService(name, service.Selector)
 		},
 	})
@@ -145,7 +146,8 @@ func (w *World) SetService(name types.NamespacedName, service policy.Service) {
 // DeleteService removes a Service; one that is not there is not an error.
 func (w *World) DeleteService(name types.NamespacedName) {
 	w.change(Change{Kind: Service, Name: name}, func() {
-		w.workloads.removeService(name, w.services[name].Selector)
+		before, _ := w.services.get(name)
+		w.workloads.removeService(name, before.Selector)
 		delete(w.services, name)
 	})
 }
@@ -198,11 +200,14 @@ func (w *World) SetAPIRule(view apirule.View) {
 	name := view.NamespacedName()
 	w.edit(edit{
 		change: Change{Kind: APIRule, Name: name},
-		same:   func() bool { return same(w.apirules, name, view) },
-		wide:   func() bool { return !slices.Equal(usesOf(w.apirules[name]), usesOf(view)) },
+		same:   func() bool { return w.apirules.same(name, view) },
+		wide: func() bool {
+			before, _ := w.apirules.get(name)
+			return !slices.Equal(usesOf(before), usesOf(view))
+		},
 		apply: func() {
 			w.forget(name)
-			w.apirules[name] = view
+			w.apirules.set(name, view)
 			w.users.add(view)
 			w.references.add(view)
 		},
@@ -223,7 +228,7 @@ func (w *World) DeleteAPIRule(name types.NamespacedName) {
 
 // forget takes an APIRule out of the indexes. The caller holds mu.
 func (w *World) forget(name types.NamespacedName) {
-	if known, exists := w.apirules[name]; exists {
+	if known, exists := w.apirules.get(name); exists {
 		w.users.remove(known)
 		w.references.remove(known)
 	}
@@ -233,18 +238,34 @@ func (w *World) forget(name types.NamespacedName) {
 func (w *World) APIRule(name types.NamespacedName) (apirule.View, bool) {
 	w.mu.RLock()
 	defer w.mu.RUnlock()
-	view, exists := w.apirules[name]
-	return view, exists
+	return w.apirules.get(name)
+}
+
+// APIRuleNames returns the names of all APIRules, in order.
+func (w *World) APIRuleNames() []types.NamespacedName {
+	w.mu.RLock()
+	defer w.mu.RUnlock()
+	names := make([]types.NamespacedName, 0, len(w.apirules))
+	for name := range w.apirules {
+		names = append(names, name)
+	}
+	slices.SortFunc(names, compareNames)
+	return names
 }
 
 // APIRules returns all APIRules in the order of their names. It is for reports:
 // admission never lists.
 func (w *World) APIRules() []apirule.View {
+	names := w.APIRuleNames()
 	w.mu.RLock()
 	defer w.mu.RUnlock()
-	return slices.SortedFunc(maps.Values(w.apirules), func(a, b apirule.View) int {
-		return compareNames(a.NamespacedName(), b.NamespacedName())
-	})
+	views := make([]apirule.View, 0, len(names))
+	for _, name := range names {
+		if view, exists := w.apirules.get(name); exists {
+			views = append(views, view)
+		}
+	}
+	return views
 }
 
 // SetCustomPolicy adds or replaces a hand-written AuthorizationPolicy.
@@ -299,9 +320,10 @@ func (w *World) Users(authorizer string) []string {
 	w.mu.RLock()
 	defer w.mu.RUnlock()
 	names := make([]string, 0, len(w.users.byAuthorizer[authorizer]))
-	for _, name := range w.users.byAuthorizer[authorizer] {
+	for name := range w.users.byAuthorizer[authorizer] {
 		names = append(names, name.String())
 	}
+	slices.Sort(names)
 	return names
 }
 
@@ -324,7 +346,7 @@ func (w *World) Facts(_ context.Context, view apirule.View) policy.Facts {
 		if _, done := facts.Services[rule.Service]; done { // most rules share a Service
 			continue
 		}
-		if service, exists := w.services[rule.Service]; exists {
+		if service, exists := w.services.get(rule.Service); exists {
 			facts.Services[rule.Service] = service
 		}
 		w.addNamespace(&facts, rule.Service.Namespace)
@@ -350,7 +372,7 @@ func (w *World) addBackends(facts *policy.Facts, rule apirule.Rule) {
 		if !registered || !known {
 			continue
 		}
-		found, exists := w.services[service]
+		found, exists := w.services.get(service)
 		backend := policy.Backend{
 			Service: service,
 			Exists:  exists,

@@ -113,7 +113,7 @@ func TestRegistryKeepsTheMesh(t *testing.T) {
 
 func TestFactsAreWhatIsAroundTheAPIRule(t *testing.T) {
 	world := registry.NewWorld("unknown")
-	cart := policy.Service{Annotations: map[string]string{"a": "b"}, Selector: map[string]string{"app": "cart"}}
+	cart := policy.Service{Annotations: map[string]string{"a": "b"}, Selector: policy.SelectorOf(map[string]string{"app": "cart"})}
 	world.SetService(in("shop", "cart"), cart)
 	world.SetService(in("shop", "other"), policy.Service{})
 	world.SetNamespace("shop", policy.Namespace{Annotations: map[string]string{"c": "d"}})
@@ -174,13 +174,13 @@ func TestNeighbours(t *testing.T) {
 	self := apiRule(in("shop", "self"), cart, "corp")
 	build := func(change func(*registry.World)) []policy.Neighbour {
 		world := registry.NewWorld("")
-		world.SetService(cart, policy.Service{Selector: map[string]string{"app": "cart", "track": "new"}})
+		world.SetService(cart, policy.Service{Selector: policy.SelectorOf(map[string]string{"app": "cart", "track": "new"})})
 		world.SetAPIRule(self)
 		change(world)
 		return world.Facts(t.Context(), self).Neighbours[cart]
 	}
 	service := func(world *registry.World, name types.NamespacedName, selector map[string]string, authorizers ...string) {
-		world.SetService(name, policy.Service{Selector: selector})
+		world.SetService(name, policy.Service{Selector: policy.SelectorOf(selector)})
 		world.SetAPIRule(apiRule(in(name.Namespace, "of-"+name.Name), name, authorizers...))
 	}
 	cases := map[string]struct {
@@ -216,7 +216,7 @@ func TestNeighbours(t *testing.T) {
 		}, nil},
 		"a policy of the Pods": {
 			func(w *registry.World) {
-				w.SetCustomPolicy(in("shop", "p"), registry.CustomPolicy{Selector: map[string]string{"app": "cart"}, Provider: "other"})
+				w.SetCustomPolicy(in("shop", "p"), registry.CustomPolicy{Selector: policy.SelectorOf(map[string]string{"app": "cart"}), Provider: "other"})
 			},
 			[]policy.Neighbour{{Object: "AuthorizationPolicy shop/p", Authorizer: "other"}},
 		},
@@ -234,7 +234,7 @@ func TestNeighbours(t *testing.T) {
 		"a policy that was changed": {
 			func(w *registry.World) {
 				w.SetCustomPolicy(in("shop", "p"), registry.CustomPolicy{Provider: "other"})
-				w.SetCustomPolicy(in("shop", "p"), registry.CustomPolicy{Selector: map[string]string{"app": "pay"}, Provider: "other"})
+				w.SetCustomPolicy(in("shop", "p"), registry.CustomPolicy{Selector: policy.SelectorOf(map[string]string{"app": "pay"}), Provider: "other"})
 			}, nil,
 		},
 		"all of them, removed again": {
@@ -328,7 +328,7 @@ func TestWatchersAreToldAfterTheChange(t *testing.T) {
 // for selectors that are too large to look up every part of.
 func TestIndexAgreesWithAScan(t *testing.T) {
 	random := rand.New(rand.NewPCG(1, 2)) //nolint:gosec // the same worlds each time
-	selector := func() map[string]string {
+	selector := func() policy.Selector {
 		labels := map[string]string{}
 		size := random.IntN(4)
 		if random.IntN(4) == 0 {
@@ -339,11 +339,11 @@ func TestIndexAgreesWithAScan(t *testing.T) {
 				labels[fmt.Sprint("k", i)] = fmt.Sprint("v", random.IntN(2)*random.IntN(2))
 			}
 		}
-		return labels
+		return policy.SelectorOf(labels)
 	}
 	pick := func(names ...string) string { return names[random.IntN(len(names))] }
 	world := registry.NewWorld("")
-	services, rules, policies := map[types.NamespacedName]map[string]string{}, map[types.NamespacedName]apirule.View{}, map[types.NamespacedName]registry.CustomPolicy{}
+	services, rules, policies := map[types.NamespacedName]policy.Selector{}, map[types.NamespacedName]apirule.View{}, map[types.NamespacedName]registry.CustomPolicy{}
 	asked, answered := 0, 0
 	for range 20_000 {
 		name := in(pick("a", "b", "istio-system"), pick("1", "2", "3", "4", "5", "6"))
@@ -379,16 +379,11 @@ func TestIndexAgreesWithAScan(t *testing.T) {
 }
 
 // scan finds the neighbours of a Service by looking at everything.
-func scan(service, self types.NamespacedName, services map[types.NamespacedName]map[string]string,
+func scan(service, self types.NamespacedName, services map[types.NamespacedName]policy.Selector,
 	rules map[types.NamespacedName]apirule.View, policies map[types.NamespacedName]registry.CustomPolicy,
 ) []policy.Neighbour {
-	inside := func(small, large map[string]string) bool {
-		for key, value := range small {
-			if got, ok := large[key]; !ok || got != value {
-				return false
-			}
-		}
-		return true
+	inside := func(small, large policy.Selector) bool {
+		return !slices.ContainsFunc(small, func(pair string) bool { return !slices.Contains(large, pair) })
 	}
 	own := services[service]
 	var found []policy.Neighbour
@@ -433,7 +428,7 @@ func TestWorldIsSharedByGoroutines(t *testing.T) {
 		workers.Go(func() {
 			for i := range 200 {
 				name := in("shop", fmt.Sprint(worker, i%3))
-				world.SetService(name, policy.Service{Selector: map[string]string{"app": "x"}})
+				world.SetService(name, policy.Service{Selector: policy.SelectorOf(map[string]string{"app": "x"})})
 				world.SetAPIRule(apiRule(name, name, "corp"))
 				world.SetIstio(cr("default", "", "corp"))
 				world.SetEndpoints(name, "s", true)

@@ -121,8 +121,8 @@ func (c *Controller) changed(change registry.Change) {
 }
 
 func (c *Controller) addAll() {
-	for _, view := range c.options.World.APIRules() {
-		c.queue.Add(view.NamespacedName())
+	for _, name := range c.options.World.APIRuleNames() {
+		c.queue.Add(name)
 	}
 }
 

@@ -205,7 +205,7 @@ func crowded(size int) *registry.World {
 		})
 		mesh.Providers[name] = true
 		service := types.NamespacedName{Namespace: "auth", Name: name}
-		world.SetService(service, policy.Service{Selector: map[string]string{"app": name}, Ports: []int32{80}})
+		world.SetService(service, policy.Service{Selector: policy.SelectorOf(map[string]string{"app": name}), Ports: []int32{80}})
 		world.SetEndpoints(service, name, true)
 	}
 	world.SetIstio(cr)
@@ -213,7 +213,7 @@ func crowded(size int) *registry.World {
 	world.SetNamespace("shop", policy.Namespace{Labels: map[string]string{"istio-injection": "enabled"}})
 	for i := range size {
 		name := types.NamespacedName{Namespace: "shop", Name: fmt.Sprintf("app-%d", i)}
-		world.SetService(name, policy.Service{Selector: map[string]string{"app": name.Name}, Ports: []int32{80}})
+		world.SetService(name, policy.Service{Selector: policy.SelectorOf(map[string]string{"app": name.Name}), Ports: []int32{80}})
 		if i > 0 { // the first Service is that of the request
 			world.SetAPIRule(apirule.Parse(object(name.Name, injected), ""))
 		}

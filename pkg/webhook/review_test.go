@@ -46,10 +46,10 @@ func world() *registry.World {
 	})
 	for _, name := range []string{"oauth2-proxy", "corp"} {
 		service := types.NamespacedName{Namespace: "auth", Name: name}
-		w.SetService(service, policy.Service{Selector: map[string]string{"app": name}, Ports: []int32{80}})
+		w.SetService(service, policy.Service{Selector: policy.SelectorOf(map[string]string{"app": name}), Ports: []int32{80}})
 		w.SetEndpoints(service, name, true)
 	}
-	w.SetService(types.NamespacedName{Namespace: "shop", Name: "web"}, policy.Service{Selector: map[string]string{"app": "web"}, Ports: []int32{80}})
+	w.SetService(types.NamespacedName{Namespace: "shop", Name: "web"}, policy.Service{Selector: policy.SelectorOf(map[string]string{"app": "web"}), Ports: []int32{80}})
 	w.SetNamespace("shop", policy.Namespace{Labels: map[string]string{"istio-injection": "enabled"}})
 	return w
 }

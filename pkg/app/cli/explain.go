@@ -8,7 +8,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -196,14 +195,10 @@ func (e *explanation) add(finding policy.Finding) {
 
 func explainRule(rule apirule.Rule, facts policy.Facts) explainedRule {
 	service, exists := facts.Services[rule.Service]
-	var selector []string
-	for key, value := range service.Selector {
-		selector = append(selector, key+"="+value)
-	}
 	one := explainedRule{
 		Path: rule.Path, Methods: append([]string{}, rule.Methods...), Protected: rule.Protected(), Strategy: string(rule.Strategy),
 		Service: explainedService{
-			Name: rule.Service.String(), Port: rule.ServicePort, Exists: exists, Selector: strings.Join(slices.Sorted(slices.Values(selector)), ","),
+			Name: rule.Service.String(), Port: rule.ServicePort, Exists: exists, Selector: strings.Join(service.Selector, ","),
 			Sidecars: facts.Namespaces[rule.Service.Namespace].Sidecars(),
 		},
 		Authorizers: []explainedAuthorizer{}, Findings: []explainedFinding{},

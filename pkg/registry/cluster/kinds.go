@@ -44,23 +44,20 @@ func authorizationPolicies() schema.GroupVersionResource {
 	return schema.GroupVersionResource{Group: "security.istio.io", Version: "v1", Resource: "authorizationpolicies"}
 }
 
-func istioFeed(client dynamic.Interface, world *registry.World) (*feed, error) {
-	one, err := newFeed(istio.Kind, untyped(client.Resource(istioResource()).Namespace(istio.Namespace)), example(istioResource(), istio.Kind),
+func istioFeed(client dynamic.Interface, world *registry.World) *feed {
+	one := newFeed(istio.Kind, untyped(client.Resource(istioResource()).Namespace(istio.Namespace)), example(istioResource(), istio.Kind),
 		func(object *unstructured.Unstructured) istio.View { return istio.Parse(object.Object) },
 		func(_ types.NamespacedName, view istio.View) { world.SetIstio(view) },
-		func(name types.NamespacedName, _ istio.View) { world.DeleteIstio(name) })
-	if err != nil {
-		return nil, err
-	}
+		func(name types.NamespacedName) { world.DeleteIstio(name) })
 	// Also where there is no Istio CR, or not even its CRD, the registry is to
 	// say so, and no longer that nobody has looked.
 	one.settled = func() { world.DeleteIstio(types.NamespacedName{}) }
-	return one, nil
+	return one
 }
 
 // meshFeed reads the one ConfigMap that istiod reads. What cannot be parsed is
 // not known: the module is about to replace it.
-func meshFeed(client kubernetes.Interface, world *registry.World) (*feed, error) {
+func meshFeed(client kubernetes.Interface, world *registry.World) *feed {
 	maps := client.CoreV1().ConfigMaps(istio.MeshNamespace)
 	only := fields.OneTermEqualSelector(metav1.ObjectNameField, istio.MeshConfigMap).String()
 	from := lister{
@@ -82,10 +79,10 @@ func meshFeed(client kubernetes.Interface, world *registry.World) (*feed, error)
 			return &mesh
 		},
 		func(_ types.NamespacedName, mesh *istio.Mesh) { world.SetMesh(mesh) },
-		func(types.NamespacedName, *istio.Mesh) { world.SetMesh(nil) })
+		func(types.NamespacedName) { world.SetMesh(nil) })
 }
 
-func serviceFeed(client kubernetes.Interface, world *registry.World) (*feed, error) {
+func serviceFeed(client kubernetes.Interface, world *registry.World) *feed {
 	services := client.CoreV1().Services(metav1.NamespaceAll)
 	from := lister{
 		list: func(ctx context.Context, options metav1.ListOptions) (runtime.Object, error) {
@@ -94,7 +91,7 @@ func serviceFeed(client kubernetes.Interface, world *registry.World) (*feed, err
 		watch: services.Watch,
 	}
 	return newFeed("Service", from, &corev1.Service{}, serviceValue, world.SetService,
-		func(name types.NamespacedName, _ policy.Service) { world.DeleteService(name) })
+		func(name types.NamespacedName) { world.DeleteService(name) })
 }
 
 // slice is what is kept of an EndpointSlice.
@@ -103,7 +100,7 @@ type slice struct {
 	ready   bool
 }
 
-func endpointsFeed(client kubernetes.Interface, world *registry.World) (*feed, error) {
+func endpointsFeed(client kubernetes.Interface, world *registry.World) *feed {
 	endpointSlices := client.DiscoveryV1().EndpointSlices(metav1.NamespaceAll)
 	from := lister{
 		list: func(ctx context.Context, options metav1.ListOptions) (runtime.Object, error) {
@@ -111,11 +108,19 @@ func endpointsFeed(client kubernetes.Interface, world *registry.World) (*feed, e
 		},
 		watch: endpointSlices.Watch,
 	}
+	services := map[types.NamespacedName]types.NamespacedName{} // by slice
+	remove := func(name types.NamespacedName) {
+		world.DeleteEndpoints(services[name], name.Name)
+		delete(services, name)
+	}
 	return newFeed("EndpointSlice", from, &discoveryv1.EndpointSlice{}, sliceValue,
 		func(name types.NamespacedName, value slice) {
+			if services[name] != value.service {
+				remove(name) // its label changed
+				services[name] = value.service
+			}
 			world.SetEndpoints(value.service, name.Name, value.ready)
-		},
-		func(name types.NamespacedName, value slice) { world.DeleteEndpoints(value.service, name.Name) })
+		}, remove)
 }
 
 func sliceValue(object *discoveryv1.EndpointSlice) slice {
@@ -127,7 +132,7 @@ func sliceValue(object *discoveryv1.EndpointSlice) slice {
 	return value
 }
 
-func namespaceFeed(client metadata.Interface, world *registry.World) (*feed, error) {
+func namespaceFeed(client metadata.Interface, world *registry.World) *feed {
 	namespaces := client.Resource(corev1.SchemeGroupVersion.WithResource("namespaces"))
 	from := lister{
 		list: func(ctx context.Context, options metav1.ListOptions) (runtime.Object, error) {
@@ -137,24 +142,24 @@ func namespaceFeed(client metadata.Interface, world *registry.World) (*feed, err
 	}
 	return newFeed("Namespace", from, &metav1.PartialObjectMetadata{}, namespaceValue[*metav1.PartialObjectMetadata],
 		func(name types.NamespacedName, namespace policy.Namespace) { world.SetNamespace(name.Name, namespace) },
-		func(name types.NamespacedName, _ policy.Namespace) { world.DeleteNamespace(name.Name) })
+		func(name types.NamespacedName) { world.DeleteNamespace(name.Name) })
 }
 
-func apiruleFeed(client dynamic.Interface, world *registry.World) (*feed, error) {
+func apiruleFeed(client dynamic.Interface, world *registry.World) *feed {
 	return newFeed(apirule.Kind, untyped(client.Resource(apiruleResource())), example(apiruleResource(), apirule.Kind),
 		func(object *unstructured.Unstructured) apirule.View { return compact(apirule.Parse(object.Object, "")) },
 		func(_ types.NamespacedName, view apirule.View) { world.SetAPIRule(view) },
-		func(name types.NamespacedName, _ apirule.View) { world.DeleteAPIRule(name) })
+		func(name types.NamespacedName) { world.DeleteAPIRule(name) })
 }
 
 // compact has equal parts of rules share their memory: the rules of one APIRule
 // mostly have the same methods, authorizers and Service, and all APIRules have
-// few of each.
+// few namespaces, gateways, methods and authorizers.
 func compact(view apirule.View) apirule.View {
+	view.Namespace, view.Gateway, view.OriginalVersion = shared(view.Namespace), shared(view.Gateway), shared(view.OriginalVersion)
 	for i := range view.Rules {
 		rule := &view.Rules[i]
-		rule.Path = shared(rule.Path)
-		rule.Service = types.NamespacedName{Namespace: shared(rule.Service.Namespace), Name: shared(rule.Service.Name)}
+		rule.Service.Namespace = shared(rule.Service.Namespace)
 		for _, texts := range [][]string{rule.Methods, rule.Authorizers} {
 			for at := range texts {
 				texts[at] = shared(texts[at])
@@ -164,6 +169,9 @@ func compact(view apirule.View) apirule.View {
 			continue
 		}
 		before := view.Rules[i-1]
+		if rule.Service == before.Service {
+			rule.Service = before.Service
+		}
 		if slices.Equal(rule.Methods, before.Methods) {
 			rule.Methods = before.Methods
 		}
@@ -174,11 +182,13 @@ func compact(view apirule.View) apirule.View {
 	return view
 }
 
+// shared returns an equal text that has its memory in common with all equal
+// ones. It is for texts that occur often: one that does not takes more memory.
 func shared(text string) string {
 	return unique.Make(text).Value()
 }
 
-func customPolicyFeed(client dynamic.Interface, world *registry.World) (*feed, error) {
+func customPolicyFeed(client dynamic.Interface, world *registry.World) *feed {
 	return newFeed("AuthorizationPolicy", untyped(client.Resource(authorizationPolicies())), example(authorizationPolicies(), "AuthorizationPolicy"),
 		customPolicyValue,
 		func(name types.NamespacedName, custom *registry.CustomPolicy) {
@@ -188,7 +198,7 @@ func customPolicyFeed(client dynamic.Interface, world *registry.World) (*feed, e
 			}
 			world.SetCustomPolicy(name, *custom)
 		},
-		func(name types.NamespacedName, _ *registry.CustomPolicy) { world.DeleteCustomPolicy(name) })
+		func(name types.NamespacedName) { world.DeleteCustomPolicy(name) })
 }
 
 // customPolicyValue returns nil for what is no hand-written CUSTOM policy: those
@@ -206,7 +216,7 @@ func customPolicyValue(object *unstructured.Unstructured) *registry.CustomPolicy
 		}
 	}
 	selector, _, _ := unstructured.NestedStringMap(object.Object, "spec", "selector", "matchLabels")
-	return &registry.CustomPolicy{Selector: selector, Provider: provider}
+	return &registry.CustomPolicy{Selector: policy.SelectorOf(selector), Provider: provider}
 }
 
 func example(resource schema.GroupVersionResource, kind string) *unstructured.Unstructured {
@@ -227,7 +237,7 @@ func untyped(client dynamic.ResourceInterface) lister {
 }
 
 func serviceValue(service *corev1.Service) policy.Service {
-	value := policy.Service{Annotations: annotation.Own(service.Annotations), Selector: service.Spec.Selector}
+	value := policy.Service{Annotations: annotation.Own(service.Annotations), Selector: policy.SelectorOf(service.Spec.Selector)}
 	for _, port := range service.Spec.Ports {
 		value.Ports = append(value.Ports, port.Port)
 	}

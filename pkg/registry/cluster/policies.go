@@ -30,12 +30,12 @@ func networking(resource string) schema.GroupVersionResource {
 	return schema.GroupVersionResource{Group: "networking.istio.io", Version: "v1", Resource: resource}
 }
 
-func policyFeed(client dynamic.Interface, world *registry.World) (*feed, error) {
+func policyFeed(client dynamic.Interface, world *registry.World) *feed {
 	resource := v1alpha1.GroupVersion.WithResource(v1alpha1.Resource)
 	return newFeed(v1alpha1.Kind, untyped(client.Resource(resource)), example(resource, v1alpha1.Kind),
 		policyValue,
 		func(_ types.NamespacedName, compiled policy.ClusterPolicy) { world.SetPolicy(compiled) },
-		func(name types.NamespacedName, _ policy.ClusterPolicy) { world.DeletePolicy(name.Name) })
+		func(name types.NamespacedName) { world.DeletePolicy(name.Name) })
 }
 
 // policyValue compiles a policy. One that does not even decode, which only
@@ -48,17 +48,17 @@ func policyValue(object *unstructured.Unstructured) policy.ClusterPolicy {
 	return policy.CompilePolicy(typed)
 }
 
-func gatewayFeed(client dynamic.Interface, world *registry.World) (*feed, error) {
+func gatewayFeed(client dynamic.Interface, world *registry.World) *feed {
 	resource := networking("gateways")
 	return newFeed("Gateway", untyped(client.Resource(resource)), example(resource, "Gateway"),
 		func(object *unstructured.Unstructured) string { return istio.GatewayDomain(object.Object) },
 		world.SetGateway,
-		func(name types.NamespacedName, _ string) { world.DeleteGateway(name) })
+		func(name types.NamespacedName) { world.DeleteGateway(name) })
 }
 
 // virtualServiceFeed leaves those that Kyma makes of APIRules to the API server:
 // there is one for each APIRule, and the APIRules are read themselves.
-func virtualServiceFeed(client dynamic.Interface, world *registry.World) (*feed, error) {
+func virtualServiceFeed(client dynamic.Interface, world *registry.World) *feed {
 	resource := networking("virtualservices")
 	all := client.Resource(resource)
 	from := lister{
@@ -80,7 +80,7 @@ func virtualServiceFeed(client dynamic.Interface, world *registry.World) (*feed,
 			}
 			world.SetVirtualService(name, *service)
 		},
-		func(name types.NamespacedName, _ *istio.VirtualService) { world.DeleteVirtualService(name) })
+		func(name types.NamespacedName) { world.DeleteVirtualService(name) })
 }
 
 // virtualServiceValue returns nil for what Kyma made of an APIRule before 3.5.

@@ -64,23 +64,17 @@ func New(config *rest.Config) (*Source, error) {
 	}
 	world := registry.NewWorld("the Istio CR was not read yet")
 	source := &Source{world: world, live: live{typed: typed, untyped: untyped, world: world}}
-	for _, prepare := range []func() (*feed, error){
-		func() (*feed, error) { return istioFeed(untyped, world) },
-		func() (*feed, error) { return meshFeed(typed, world) },
-		func() (*feed, error) { return serviceFeed(typed, world) },
-		func() (*feed, error) { return endpointsFeed(typed, world) },
-		func() (*feed, error) { return namespaceFeed(partial, world) },
-		func() (*feed, error) { return apiruleFeed(untyped, world) },
-		func() (*feed, error) { return customPolicyFeed(untyped, world) },
-		func() (*feed, error) { return policyFeed(untyped, world) },
-		func() (*feed, error) { return gatewayFeed(untyped, world) },
-		func() (*feed, error) { return virtualServiceFeed(untyped, world) },
-	} {
-		one, err := prepare()
-		if err != nil {
-			return nil, fmt.Errorf("preparing the watches: %w", err)
-		}
-		source.feeds = append(source.feeds, one)
+	source.feeds = []*feed{
+		istioFeed(untyped, world),
+		meshFeed(typed, world),
+		serviceFeed(typed, world),
+		endpointsFeed(typed, world),
+		namespaceFeed(partial, world),
+		apiruleFeed(untyped, world),
+		customPolicyFeed(untyped, world),
+		policyFeed(untyped, world),
+		gatewayFeed(untyped, world),
+		virtualServiceFeed(untyped, world),
 	}
 	return source, nil
 }

@@ -64,7 +64,7 @@ func TestWhatTheWatchesLackIsRead(t *testing.T) {
 	assert.True(t, facts.Registry.Has("corp"))
 	want := policy.Facts{
 		Services: map[types.NamespacedName]policy.Service{
-			{Namespace: "shop", Name: "web"}: {Selector: map[string]string{"app": "web"}, Ports: []int32{80}},
+			{Namespace: "shop", Name: "web"}: {Selector: policy.SelectorOf(map[string]string{"app": "web"}), Ports: []int32{80}},
 		},
 		Namespaces: map[string]policy.Namespace{"shop": {
 			Annotations: map[string]string{"extauth-guard.io/inject": "true"}, Labels: map[string]string{"istio-injection": "enabled"},
@@ -168,7 +168,7 @@ func TestCustomPolicies(t *testing.T) {
 		"with a selector": {of(nil, map[string]any{
 			"action": "CUSTOM", "provider": map[string]any{"name": "corp"},
 			"selector": map[string]any{"matchLabels": map[string]any{"app": "web"}},
-		}), &registry.CustomPolicy{Provider: "corp", Selector: map[string]string{"app": "web"}}},
+		}), &registry.CustomPolicy{Provider: "corp", Selector: policy.SelectorOf(map[string]string{"app": "web"})}},
 		"by Kyma":            {of(map[string]any{"apirule.gateway.kyma-project.io/v1beta1": "web.shop"}, custom), nil},
 		"another action":     {of(nil, map[string]any{"action": "ALLOW"}), nil},
 		"no provider":        {of(nil, map[string]any{"action": "CUSTOM"}), nil},
