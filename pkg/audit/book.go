@@ -72,7 +72,7 @@ type verdict struct {
 	codes      []policy.Code // one for each finding
 	standings  []standing    // one for each policy that matches
 	// grave is what the events are about, by what makes it the same fault.
-	grave map[string]bool
+	grave []string
 }
 
 // standing is how an APIRule stands to one policy.
@@ -102,6 +102,8 @@ type book struct {
 	verdicts map[types.NamespacedName]*verdict
 	// order has the names in verdicts in their order; nil if it has to be made.
 	order []types.NamespacedName
+	// last has the lists of the verdict that was made last.
+	last verdict
 }
 
 func newBook(world *registry.World, settings policy.Settings) *book {
@@ -139,18 +141,28 @@ func (b *book) examine(ctx context.Context, now time.Time, name types.Namespaced
 		if !isGrave(one) {
 			continue
 		}
-		if after.grave == nil {
-			after.grave = make(map[string]bool, 1)
-		}
-		after.grave[faultOf(one)] = true
+		after.grave = append(after.grave, faultOf(one))
 		result.grave = append(result.grave, one)
 	}
+	b.share(after)
 	b.verdicts[name] = after
 	if result.before == nil {
 		b.order = nil
 	}
 	result.after = after
 	return result
+}
+
+// share lets a verdict have its lists in common with the one before it: most
+// verdicts of a cluster are alike.
+func (b *book) share(after *verdict) {
+	if slices.Equal(after.codes, b.last.codes) {
+		after.codes = b.last.codes
+	}
+	if slices.Equal(after.standings, b.last.standings) {
+		after.standings = b.last.standings
+	}
+	b.last.codes, b.last.standings = after.codes, after.standings
 }
 
 func (b *book) facts(ctx context.Context, view apirule.View, now time.Time) policy.Facts {

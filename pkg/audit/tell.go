@@ -36,13 +36,13 @@ func (c *Controller) tell(seen outcome) {
 	if after == nil {
 		return
 	}
-	var old map[string]bool
+	var old []string
 	if seen.before != nil {
 		old = seen.before.grave
 	}
 	introduced := map[policy.Code][]string{}
 	for _, one := range seen.grave {
-		if !old[faultOf(one)] {
+		if !slices.Contains(old, faultOf(one)) {
 			introduced[one.Code] = append(introduced[one.Code], one.Err.Error())
 		}
 	}

@@ -23,7 +23,7 @@ type siblings struct {
 	guarded uses
 	// open has the rules without protection by path, those of one path in their
 	// order.
-	open map[string][]apirule.Rule
+	open map[string][]*apirule.Rule
 	// patterns are the paths in open that match more than themselves, in the
 	// order of their first rules, split into segments.
 	patterns []pattern
@@ -39,11 +39,9 @@ type pattern struct {
 const maxPatterns = 256
 
 func newSiblings(rules []apirule.Rule, services map[types.NamespacedName]Service) *siblings {
-	s := &siblings{
-		uses: newUses(services), guarded: newUses(services),
-		open: map[string][]apirule.Rule{},
-	}
-	for _, rule := range rules {
+	s := &siblings{uses: uses{services: services}, guarded: uses{services: services}}
+	for i := range rules {
+		rule := &rules[i]
 		for _, name := range rule.Authorizers {
 			s.uses.add(rule, name)
 			s.mixed = s.mixed || len(s.uses.list) > 0 && name != s.uses.list[0].authorizer
@@ -60,7 +58,10 @@ func newSiblings(rules []apirule.Rule, services map[types.NamespacedName]Service
 
 // addOpen leaves out a rule that an earlier one of the same path makes
 // superfluous, so that a path has as few rules as there are sets of methods.
-func (s *siblings) addOpen(rule apirule.Rule) {
+func (s *siblings) addOpen(rule *apirule.Rule) {
+	if s.open == nil {
+		s.open = map[string][]*apirule.Rule{}
+	}
 	same := s.open[rule.Path]
 	for _, earlier := range same {
 		if containsAll(earlier.Methods, rule.Methods) {
@@ -91,7 +92,7 @@ func (s *siblings) shadow(rule apirule.Rule) (apirule.Rule, bool) {
 func (s *siblings) shadowAt(path string, rule apirule.Rule) (apirule.Rule, bool) {
 	for _, open := range s.open[path] {
 		if open.Index < rule.Index && containsAll(open.Methods, rule.Methods) {
-			return open, true
+			return *open, true
 		}
 	}
 	return apirule.Rule{}, false
