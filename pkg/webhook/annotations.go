@@ -23,7 +23,7 @@ type AnnotationGuard struct {
 	Resource string
 }
 
-var _ admission.Handler = &AnnotationGuard{}
+var _ Handler = &AnnotationGuard{}
 
 // carrier is what is read of the object.
 type carrier struct {
@@ -35,21 +35,27 @@ func readCarrier(object map[string]any) carrier {
 }
 
 // Handle answers one request.
-func (h *AnnotationGuard) Handle(_ context.Context, req admission.Request) admission.Response {
+func (h *AnnotationGuard) Handle(_ context.Context, req Request) admission.Response {
 	return h.observe(h.Hook, req, func() admission.Response {
 		change, err := changed(req, "", h.Resource, readCarrier)
 		if err != nil {
 			return refuse(err)
 		}
 		findings := h.check(req, *change.after)
-		if change.before != nil && len(findings) > 0 {
-			findings = policy.Ratchet(h.check(req, *change.before), findings)
+		if len(findings) > 0 {
+			before, err := change.before()
+			if err != nil {
+				return refuse(err)
+			}
+			if before != nil {
+				findings = policy.Ratchet(h.check(req, *before), findings)
+			}
 		}
 		return h.answer(h.Hook, req, string(h.Kind), findings)
 	})
 }
 
-func (h *AnnotationGuard) check(req admission.Request, of carrier) []policy.Finding {
+func (h *AnnotationGuard) check(req Request, of carrier) []policy.Finding {
 	name := types.NamespacedName{Namespace: req.Namespace, Name: req.Name}
 	if h.Kind == annotation.Namespace {
 		name.Namespace = "" // a request about a Namespace carries its name in both

@@ -34,7 +34,7 @@ const retryAfter = 2 // seconds
 
 // answer renders findings: denials as the API server renders its own, with one
 // cause for each field, and everything else as warnings.
-func (d Decider) answer(hook Hook, req admission.Request, kind string, findings []policy.Finding) admission.Response {
+func (d Decider) answer(hook Hook, req Request, kind string, findings []policy.Finding) admission.Response {
 	response := admission.Allowed("")
 	var denials, retries field.ErrorList
 	for _, finding := range findings {

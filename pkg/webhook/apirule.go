@@ -18,19 +18,22 @@ type Injector struct {
 	Decider
 }
 
-var _ admission.Handler = &Injector{}
+var _ Handler = &Injector{}
 
 // Handle answers one request.
-func (h *Injector) Handle(ctx context.Context, req admission.Request) admission.Response {
+func (h *Injector) Handle(ctx context.Context, req Request) admission.Response {
 	return h.observe(MutateAPIRule, req, func() admission.Response {
 		change, err := apirules(req)
 		if err != nil {
 			return refuse(err)
 		}
 		injection := policy.Inject(*change.after, h.facts(ctx, *change.after), h.Settings)
-		findings := h.introduced(ctx, change, injection.Findings, func(view apirule.View, facts policy.Facts) []policy.Finding {
+		findings, err := h.introduced(ctx, change, injection.Findings, func(view apirule.View, facts policy.Facts) []policy.Finding {
 			return policy.Inject(view, facts, h.Settings).Findings
 		})
+		if err != nil {
+			return refuse(err)
+		}
 		response := h.answer(MutateAPIRule, req, apirule.Kind, findings)
 		if !response.Allowed {
 			return response
@@ -45,10 +48,10 @@ type Validator struct {
 	Decider
 }
 
-var _ admission.Handler = &Validator{}
+var _ Handler = &Validator{}
 
 // Handle answers one request.
-func (h *Validator) Handle(ctx context.Context, req admission.Request) admission.Response {
+func (h *Validator) Handle(ctx context.Context, req Request) admission.Response {
 	return h.observe(ValidateAPIRule, req, func() admission.Response {
 		change, err := apirules(req)
 		if err != nil {
@@ -57,8 +60,11 @@ func (h *Validator) Handle(ctx context.Context, req admission.Request) admission
 		check := func(view apirule.View, facts policy.Facts) []policy.Finding {
 			return policy.Check(view, facts, h.Settings)
 		}
-		findings := check(*change.after, h.facts(ctx, *change.after))
-		return h.answer(ValidateAPIRule, req, apirule.Kind, h.introduced(ctx, change, findings, check))
+		findings, err := h.introduced(ctx, change, check(*change.after, h.facts(ctx, *change.after)), check)
+		if err != nil {
+			return refuse(err)
+		}
+		return h.answer(ValidateAPIRule, req, apirule.Kind, findings)
 	})
 }
 
@@ -66,14 +72,18 @@ func (h *Validator) Handle(ctx context.Context, req admission.Request) admission
 // are only worked out if there is something to weigh.
 func (d Decider) introduced(ctx context.Context, change change[apirule.View], findings []policy.Finding,
 	check func(apirule.View, policy.Facts) []policy.Finding,
-) []policy.Finding {
-	if change.before == nil || len(findings) == 0 {
-		return findings
+) ([]policy.Finding, error) {
+	if len(findings) == 0 {
+		return nil, nil
 	}
-	return policy.Ratchet(check(*change.before, d.facts(ctx, *change.before)), findings)
+	before, err := change.before()
+	if err != nil || before == nil {
+		return findings, err
+	}
+	return policy.Ratchet(check(*before, d.facts(ctx, *before)), findings), nil
 }
 
-func apirules(req admission.Request) (change[apirule.View], error) {
+func apirules(req Request) (change[apirule.View], error) {
 	return changed(req, apirule.Group, apirule.Resource, func(object map[string]any) apirule.View {
 		return apirule.Parse(object, req.Namespace)
 	})

@@ -11,6 +11,7 @@ package webhook
 import (
 	"time"
 
+	"github.com/go-logr/logr"
 	"sigs.k8s.io/controller-runtime/pkg/webhook/admission"
 
 	"github.com/extauth-guard/extauth-guard/pkg/metrics"
@@ -26,10 +27,12 @@ type Decider struct {
 	Metrics *metrics.Admission
 	// Now tells the time, for measuring.
 	Now func() time.Time
+	// Log gets what an operator did on purpose; its zero value drops it.
+	Log logr.Logger
 }
 
 // observe measures one request.
-func (d Decider) observe(hook Hook, req admission.Request, handle func() admission.Response) admission.Response {
+func (d Decider) observe(hook Hook, req Request, handle func() admission.Response) admission.Response {
 	start := d.Now()
 	response := handle()
 	d.Metrics.Request(string(hook), string(req.Operation), decision(response), d.Now().Sub(start))

@@ -10,7 +10,6 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
-	"k8s.io/apimachinery/pkg/runtime"
 	strictjson "sigs.k8s.io/json"
 
 	"github.com/extauth-guard/extauth-guard/pkg/annotation"
@@ -22,6 +21,7 @@ const everything = `{
   "apiVersion": "x/v1", "kind": "X",
   "metadata": {
     "namespace": "shop", "name": "web", "uid": "1", "creationTimestamp": "2026-01-01T00:00:00Z", "deletionTimestamp": "2026-01-02T00:00:00Z",
+    "labels": {"exposure": "public"},
     "annotations": {"extauth-guard.io/inject": "true", "gateway.kyma-project.io/original-version": "v2", "a": "b"},
     "ownerReferences": [{"apiVersion": "v1", "kind": "Service", "name": "web", "controller": true}],
     "managedFields": [{"manager": "kubectl"}]
@@ -40,12 +40,13 @@ const everything = `{
 func TestDecodeReadsAllThatDecisionsDependOn(t *testing.T) {
 	var whole map[string]any
 	require.NoError(t, strictjson.UnmarshalCaseSensitivePreserveInts([]byte(everything), &whole))
-	parts, err := decode(runtime.RawExtension{Raw: []byte(everything)})
-	require.NoError(t, err)
+	var parts object
+	require.NoError(t, strictjson.UnmarshalCaseSensitivePreserveInts([]byte(everything), &parts))
 	for name, read := range map[string]func(map[string]any) any{
 		"an APIRule":  func(object map[string]any) any { return apirule.Parse(object, "") },
 		"an Istio CR": func(object map[string]any) any { return istio.Parse(object) },
 		"annotations": func(object map[string]any) any { return annotation.Of(object) },
+		"labels":      func(object map[string]any) any { return annotation.LabelsOf(object) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			want := read(whole)
@@ -54,7 +55,7 @@ func TestDecodeReadsAllThatDecisionsDependOn(t *testing.T) {
 					assert.False(t, view.Field(i).IsZero(), "%s is empty: add to the object of this test what it is read from", view.Type().Field(i).Name)
 				}
 			}
-			assert.Empty(t, cmp.Diff(want, read(parts)))
+			assert.Empty(t, cmp.Diff(want, read(parts.untyped())))
 		})
 	}
 }

@@ -5,15 +5,23 @@ package webhook_test
 
 import (
 	"bytes"
+	"context"
+	"encoding/json"
 	"io"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
+	"testing/iotest"
 
+	"github.com/go-logr/logr"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/testutil"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	admissionv1 "k8s.io/api/admission/v1"
+	"sigs.k8s.io/controller-runtime/pkg/webhook/admission"
 
 	"github.com/extauth-guard/extauth-guard/pkg/apirule"
 	"github.com/extauth-guard/extauth-guard/pkg/metrics"
@@ -30,13 +38,13 @@ func TestBodiesThatAreNoRequest(t *testing.T) {
 		code int32
 		want string
 	}{
-		"not JSON":               {strings.NewReader("hello"), 400, "couldn't get version/kind; json parse error"},
+		"not JSON":               {strings.NewReader("hello"), 400, "decoding the AdmissionReview: invalid character"},
 		"not an AdmissionReview": {strings.NewReader(`{"apiVersion":"v1","kind":"Pod","metadata":{"name":"a"}}`), 400, notReview},
 		"an AdmissionReview without a request": {
 			strings.NewReader(`{"apiVersion":"admission.k8s.io/v1","kind":"AdmissionReview"}`), 400, notReview,
 		},
-		"nothing":         {strings.NewReader(""), 400, "request body is empty"},
-		"more than 7 MiB": {io.MultiReader(strings.NewReader(`{"a":"`), bytes.NewReader(bytes.Repeat([]byte("a"), limit))), 413, "request entity is too large; limit is 7340032 bytes"},
+		"nothing":         {strings.NewReader(""), 400, "decoding the AdmissionReview: unexpected end of JSON input"},
+		"more than 7 MiB": {io.MultiReader(strings.NewReader(`{"a":"`), bytes.NewReader(bytes.Repeat([]byte("a"), limit))), 413, "the body is larger than 7340032 bytes"},
 	}
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {
@@ -78,12 +86,12 @@ func TestRequestsThatCannotBeUnderstood(t *testing.T) {
 		"an object that is a list": {
 			apiruleRequest(admissionv1.Create, "[]", ""),
 			[]webhook.Hook{webhook.MutateAPIRule, webhook.ValidateAPIRule},
-			"reading request.object: decoding JSON: json: cannot unmarshal array",
+			"reading the request: json: cannot unmarshal array",
 		},
 		"an old object that is a text": {
-			apiruleRequest(admissionv1.Update, rules("", good), `"text"`),
+			apiruleRequest(admissionv1.Update, rules("annotations: {extauth-guard.io/inject: maybe}", good), `"text"`),
 			[]webhook.Hook{webhook.MutateAPIRule, webhook.ValidateAPIRule},
-			"reading request.oldObject: decoding JSON",
+			"reading request.oldObject: json: cannot unmarshal string",
 		},
 		"a deletion without the old object": {
 			istioRequest(admissionv1.Delete, "", ""), []webhook.Hook{webhook.ValidateIstio}, "reading request.oldObject: it is empty",
@@ -207,4 +215,54 @@ func TestIstioGuard(t *testing.T) {
 extauth_guard_authorizer_removals_allowed_total 1
 `), "extauth_guard_authorizer_removals_allowed_total"))
 	})
+}
+
+// panicking is a handler with a fault.
+type panicking struct{}
+
+func (panicking) Handle(context.Context, webhook.Request) admission.Response { panic("a fault") }
+
+func TestPanicIsAnsweredWith500(t *testing.T) {
+	var log strings.Builder
+	server := webhook.Serving(panicking{}, logr.FromSlogHandler(slog.NewTextHandler(&log, nil)))
+	request := httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/", bytes.NewReader(apiruleRequest(admissionv1.Create, rules("", good), "").review(t)))
+	request.Header.Set("Content-Type", "application/json")
+	recorder := httptest.NewRecorder()
+	server.ServeHTTP(recorder, request)
+
+	var review admissionv1.AdmissionReview
+	require.NoError(t, json.Unmarshal(recorder.Body.Bytes(), &review))
+	assert.False(t, review.Response.Allowed)
+	assert.Equal(t, "4711", string(review.Response.UID), "an answer without the UID of the request would be another error for the API server")
+	assert.Equal(t, int32(500), review.Response.Result.Code)
+	assert.Contains(t, log.String(), "guards_test.go", "the log says where")
+}
+
+func TestBodyIsReadAsSent(t *testing.T) {
+	body := apiruleRequest(admissionv1.Create, rules("", typo), "").review(t)
+	cases := map[string]struct {
+		contentType string
+		length      int64
+		body        io.Reader
+		code        int32
+	}{
+		"its length is known":           {"application/json", int64(len(body)), bytes.NewReader(body), 422},
+		"its length is not known":       {"application/json", -1, iotest.OneByteReader(bytes.NewReader(body)), 422},
+		"it is longer than it says":     {"application/json", 10, bytes.NewReader(body), 422},
+		"it says that it is very large": {"application/json", 8 << 20, bytes.NewReader(body), 413},
+		"it breaks off":                 {"application/json", -1, iotest.TimeoutReader(iotest.OneByteReader(bytes.NewReader(body))), 400},
+		"it is something else":          {"text/plain", int64(len(body)), bytes.NewReader(body), 415},
+	}
+	for name, tc := range cases {
+		t.Run(name, func(t *testing.T) {
+			request := httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/", tc.body)
+			request.Header.Set("Content-Type", tc.contentType)
+			request.ContentLength = tc.length
+			recorder := httptest.NewRecorder()
+			webhook.Serving(handlers(decider(world()))[webhook.ValidateAPIRule], logr.Discard()).ServeHTTP(recorder, request)
+			var review admissionv1.AdmissionReview
+			require.NoError(t, json.Unmarshal(recorder.Body.Bytes(), &review))
+			assert.Equal(t, tc.code, review.Response.Result.Code, review.Response.Result.Message)
+		})
+	}
 }

@@ -8,8 +8,6 @@ import (
 
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/klog/v2"
-	"k8s.io/utils/ptr"
-	"sigs.k8s.io/controller-runtime/pkg/log"
 	"sigs.k8s.io/controller-runtime/pkg/webhook/admission"
 
 	"github.com/extauth-guard/extauth-guard/pkg/istio"
@@ -22,22 +20,26 @@ type IstioGuard struct {
 	Decider
 }
 
-var _ admission.Handler = &IstioGuard{}
+var _ Handler = &IstioGuard{}
 
 // Handle answers one request.
-func (h *IstioGuard) Handle(ctx context.Context, req admission.Request) admission.Response {
+func (h *IstioGuard) Handle(_ context.Context, req Request) admission.Response {
 	return h.observe(ValidateIstio, req, func() admission.Response {
 		change, err := changed(req, istio.Group, istio.Resource, istio.Parse)
 		if err != nil {
 			return refuse(err)
 		}
+		before, err := change.before()
+		if err != nil {
+			return refuse(err)
+		}
 		facts := h.Source.IstioFacts(types.NamespacedName{Namespace: req.Namespace, Name: req.Name})
-		response := h.answer(ValidateIstio, req, istio.Kind, policy.CheckIstio(change.before, change.after, facts))
-		if !response.Allowed || ptr.Deref(req.DryRun, false) {
+		response := h.answer(ValidateIstio, req, istio.Kind, policy.CheckIstio(before, change.after, facts))
+		if !response.Allowed || req.DryRun {
 			return response // nothing is removed
 		}
-		for _, name := range policy.AllowedRemovals(change.before, change.after, facts) {
-			log.FromContext(ctx).Info("Removing an authorizer in use, as the annotation allows",
+		for _, name := range policy.AllowedRemovals(before, change.after, facts) {
+			h.Log.Info("Removing an authorizer in use, as the annotation allows",
 				"istio", klog.KRef(req.Namespace, req.Name), "authorizer", name, "user", req.UserInfo.Username)
 			h.Metrics.AllowedRemoval()
 		}

@@ -18,7 +18,6 @@ import (
 	admissionv1 "k8s.io/api/admission/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/log"
-	"sigs.k8s.io/controller-runtime/pkg/webhook/admission"
 	"sigs.k8s.io/yaml"
 
 	"github.com/extauth-guard/extauth-guard/pkg/annotation"
@@ -59,8 +58,8 @@ func decider(source registry.Source) webhook.Decider {
 }
 
 // handlers are all webhooks over one decider.
-func handlers(of webhook.Decider) map[webhook.Hook]admission.Handler {
-	return map[webhook.Hook]admission.Handler{
+func handlers(of webhook.Decider) map[webhook.Hook]webhook.Handler {
+	return map[webhook.Hook]webhook.Handler{
 		webhook.MutateAPIRule:     &webhook.Injector{Decider: of},
 		webhook.ValidateAPIRule:   &webhook.Validator{Decider: of},
 		webhook.ValidateIstio:     &webhook.IstioGuard{Decider: of},
@@ -70,9 +69,9 @@ func handlers(of webhook.Decider) map[webhook.Hook]admission.Handler {
 }
 
 // post sends a body to a handler as the API server does, and returns its answer.
-func post(t *testing.T, handler admission.Handler, body io.Reader) *admissionv1.AdmissionResponse {
+func post(t *testing.T, handler webhook.Handler, body io.Reader) *admissionv1.AdmissionResponse {
 	t.Helper()
-	server := httptest.NewServer(&admission.Webhook{Handler: handler})
+	server := httptest.NewServer(webhook.Serving(handler, logr.Discard()))
 	defer server.Close()
 	request, err := http.NewRequestWithContext(t.Context(), http.MethodPost, server.URL, body)
 	require.NoError(t, err)

@@ -16,7 +16,6 @@ import (
 	ctrlmetrics "sigs.k8s.io/controller-runtime/pkg/metrics"
 	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
 	ctrlwebhook "sigs.k8s.io/controller-runtime/pkg/webhook"
-	"sigs.k8s.io/controller-runtime/pkg/webhook/admission"
 
 	"github.com/extauth-guard/extauth-guard/pkg/annotation"
 	"github.com/extauth-guard/extauth-guard/pkg/config"
@@ -76,7 +75,7 @@ func NewManager(rest *rest.Config, settings config.WebhookConfig, log logr.Logge
 	if err := metrics.RegisterWorld(ctrlmetrics.Registry, func() metrics.World { return worldInNumbers(source.World()) }); err != nil {
 		return nil, fmt.Errorf("registering the metrics: %w", err)
 	}
-	decider := webhook.Decider{Source: source, Settings: policySettings(settings.Policy), Metrics: measured, Now: time.Now}
+	decider := webhook.Decider{Source: source, Settings: policySettings(settings.Policy), Metrics: measured, Now: time.Now, Log: log.WithName("webhook")}
 	if err := addControllers(mgr, rest, source, settings, log); err != nil {
 		return nil, err
 	}
@@ -114,7 +113,7 @@ func (m *Manager) Start(ctx context.Context) error {
 }
 
 func register(server ctrlwebhook.Server, decider webhook.Decider, ready *readiness) {
-	for path, handler := range map[string]admission.Handler{
+	for path, handler := range map[string]webhook.Handler{
 		webhook.MutateAPIRulePath:   &webhook.Injector{Decider: decider},
 		webhook.ValidateAPIRulePath: &webhook.Validator{Decider: decider},
 		webhook.ValidateIstioPath:   &webhook.IstioGuard{Decider: decider},
@@ -125,7 +124,7 @@ func register(server ctrlwebhook.Server, decider webhook.Decider, ready *readine
 			Decider: decider, Hook: webhook.ValidateNamespace, Kind: annotation.Namespace, Resource: "namespaces",
 		},
 	} {
-		server.Register(path, ready.leaving(webhook.Serving(handler)))
+		server.Register(path, ready.leaving(webhook.Serving(handler, decider.Log)))
 	}
 }
 
