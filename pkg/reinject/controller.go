@@ -101,7 +101,7 @@ func New(options Options) *Controller {
 // by one replica at a time. A controller can be started once.
 func (c *Controller) Start(ctx context.Context) error {
 	defer c.options.World.Subscribe(c.changed)()
-	c.addAll()
+	c.queue.Add(everything())
 	go func() {
 		<-ctx.Done()
 		c.queue.ShutDown()
@@ -116,13 +116,25 @@ func (c *Controller) changed(change registry.Change) {
 		c.queue.Add(name)
 	}
 	if change.All {
-		c.addAll()
+		c.queue.Add(everything())
 	}
 }
 
-func (c *Controller) addAll() {
+// everything stands in the queue for all APIRules: a queue of thousands of names,
+// of which hardly one needs anything, would be the largest thing in memory.
+func everything() types.NamespacedName {
+	return types.NamespacedName{}
+}
+
+// queueAll queues the APIRules that lack what their intent asks for, and those
+// that something was done about.
+func (c *Controller) queueAll(ctx context.Context) {
 	for _, name := range c.options.World.APIRuleNames() {
-		c.queue.Add(name)
+		view, exists := c.options.World.APIRule(name)
+		_, remembered := c.memory[name]
+		if exists && (remembered || len(c.decide(ctx, view).Edits.Rules) > 0) {
+			c.queue.Add(name)
+		}
 	}
 }
 
@@ -132,6 +144,10 @@ func (c *Controller) next(ctx context.Context) bool {
 		return false
 	}
 	defer c.queue.Done(name)
+	if name == everything() {
+		c.queueAll(ctx)
+		return true
+	}
 	if err := c.reconcile(ctx, name); err != nil {
 		if ctx.Err() == nil && !apierrors.IsConflict(err) {
 			c.options.Log.Info("Trying again to inject into an APIRule", "apirule", name.String(), "reason", err.Error())
