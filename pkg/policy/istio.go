@@ -153,10 +153,14 @@ func checkInUse(before istio.View, after *istio.View, facts IstioFacts) []Findin
 		if len(users) == 0 || slices.Contains(allowed, name) {
 			continue
 		}
+		by, change := fmt.Sprintf("%d APIRules", len(users)), "these"
+		if len(users) == 1 {
+			by, change = "1 APIRule", "it"
+		}
 		found = append(found, newFinding(AuthorizerInUse, Deny, path, name,
-			fmt.Sprintf("the authorizer is used by %d APIRules, whose requests would all get 403: %s; change these first, or allow the removal with the annotation %s: %s",
-				len(users), enumerate(users), annotation.AllowRemoval, name),
-			fmt.Sprintf("%q is used by %d APIRules", name, len(users))))
+			fmt.Sprintf("the authorizer is used by %s, whose requests would all get 403: %s; change %s first, or allow the removal with the annotation %s: %s",
+				by, enumerate(users), change, annotation.AllowRemoval, name),
+			fmt.Sprintf("%q is used by %s", name, by)))
 	}
 	return found
 }

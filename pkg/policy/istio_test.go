@@ -89,7 +89,7 @@ func TestCheckIstioEntries(t *testing.T) {
 }
 
 func TestCheckIstioInUse(t *testing.T) {
-	const inUse = `the authorizer is used by 1 APIRules, whose requests would all get 403: shop/cart; change these first, or allow the removal with the annotation extauth-guard.io/allow-removal: `
+	const inUse = `the authorizer is used by 1 APIRule, whose requests would all get 403: shop/cart; change it first, or allow the removal with the annotation extauth-guard.io/allow-removal: `
 	allowing := func(view *istio.View, names string) *istio.View {
 		view.Annotations = ours("allow-removal", names)
 		return view
@@ -147,7 +147,11 @@ func TestCheckIstioRatchets(t *testing.T) {
 
 func TestRegistry(t *testing.T) {
 	registry := policy.NewRegistry(istio.View{Namespace: "kyma-system", Name: "default", State: "Error", Description: "words", Authorizers: []istio.Authorizer{
-		{Index: 0, Name: "b", Service: "first.auth.svc"}, {Index: 1, Malformed: true}, {Index: 2, Name: "b", Service: "second.auth.svc"}, {Index: 3, Name: "a", Service: "elsewhere"},
+		{Index: 0, Name: "b", Service: "first.auth.svc"},
+		{Index: 1, Malformed: true},
+		{Index: 2, Name: "b", Service: "second.auth.svc"},
+		{Index: 3, Name: "a", Service: "elsewhere"},
+		{Index: 4, Service: "nameless.auth.svc"},
 	}})
 	assert.True(t, registry.Known)
 	assert.Equal(t, "the Istio CR kyma-system/default", registry.Origin)

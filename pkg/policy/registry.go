@@ -64,8 +64,8 @@ func newRegistry(origin string, authorizers []istio.Authorizer) Registry {
 		backends:    make(map[types.NamespacedName]string, len(authorizers)),
 	}
 	for _, authorizer := range authorizers {
-		if _, repeated := registry.authorizers[authorizer.Name]; repeated || authorizer.Malformed {
-			continue
+		if _, repeated := registry.authorizers[authorizer.Name]; repeated || authorizer.Malformed || authorizer.Name == "" {
+			continue // the CRD allows an empty name, and istiod has no use for it
 		}
 		registry.authorizers[authorizer.Name] = authorizer
 		registry.names = append(registry.names, authorizer.Name)

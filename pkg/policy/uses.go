@@ -97,6 +97,10 @@ func (u *uses) before(rule apirule.Rule, wanted func(use) bool) (use, bool) {
 		}
 		return use{}, false
 	}
+	return u.indexedBefore(rule, service, fits)
+}
+
+func (u *uses) indexedBefore(rule apirule.Rule, service Service, fits func(use) bool) (use, bool) {
 	first := len(u.list)
 	look := func(candidates []int) {
 		for _, at := range candidates {

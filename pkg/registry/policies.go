@@ -86,6 +86,10 @@ func (w *World) SetGateway(name types.NamespacedName, domain string) {
 		change: Change{Kind: Gateway, Name: name},
 		same:   func() bool { return w.cluster.domains[name.String()] == domain },
 		apply: func() {
+			if domain == "" {
+				delete(w.cluster.domains, name.String())
+				return
+			}
 			if w.cluster.domains == nil {
 				w.cluster.domains = map[string]string{}
 			}

@@ -16,6 +16,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/extauth-guard/extauth-guard/pkg/apirule"
+	"github.com/extauth-guard/extauth-guard/pkg/istio"
 	"github.com/extauth-guard/extauth-guard/pkg/policy"
 	"github.com/extauth-guard/extauth-guard/pkg/registry"
 )
@@ -197,11 +198,13 @@ func TestAnEmptyWorldIsSmall(t *testing.T) {
 		world.SetCustomPolicy(name, registry.CustomPolicy{Selector: policy.SelectorOf(p.selector()), Provider: "x"})
 		world.SetNamespace(name.Namespace, policy.Namespace{})
 		world.SetEndpoints(name, "slice", true)
+		world.SetPolicy(policy.ClusterPolicy{Name: name.Name})
+		world.SetGateway(name, "example.com")
+		world.SetVirtualService(name, istio.VirtualService{Hosts: []string{"web"}})
+		world.SetIstio(istio.View{Namespace: name.Namespace, Name: name.Name})
 	}
 	for kind, size := range world.Sizes() {
-		if kind != registry.Istio {
-			require.Positive(t, size, kind)
-		}
+		require.Positive(t, size, kind)
 	}
 	for _, namespace := range []string{"istio-system", "one", "two"} {
 		world.DeleteNamespace(namespace)
@@ -211,6 +214,10 @@ func TestAnEmptyWorldIsSmall(t *testing.T) {
 			world.DeleteAPIRule(name)
 			world.DeleteCustomPolicy(name)
 			world.DeleteEndpoints(name, "slice")
+			world.DeletePolicy(name.Name)
+			world.DeleteGateway(name)
+			world.DeleteVirtualService(name)
+			world.DeleteIstio(name)
 		}
 	}
 	for kind, size := range world.Sizes() {

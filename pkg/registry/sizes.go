@@ -18,5 +18,8 @@ func (w *World) Sizes() map[Kind]int {
 		Istio:          len(w.istios),
 		CustomPolicies: len(w.policies),
 		Endpoints:      slices,
+		ExtAuthPolicy:  len(w.cluster.byName),
+		Gateway:        len(w.cluster.domains),
+		VirtualService: len(w.cluster.virtualServices),
 	}
 }
