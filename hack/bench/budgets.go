@@ -19,9 +19,12 @@ type budget struct {
 }
 
 // verdict is "not decided" for a figure that is too high, but whose range begins
-// below what it may be: the machine was too busy to tell.
+// below what it may be, and for one that may be below zero: nothing takes time
+// away, so the machine was too busy to tell.
 func (b budget) verdict() string {
 	switch {
+	case b.measured < 0 || b.low < 0:
+		return fmt.Sprintf("not decided [%.2f–%.2f]", b.low, b.high)
 	case b.measured <= b.most:
 		return "met"
 	case b.low <= b.most:

@@ -117,6 +117,8 @@ func TestVerdicts(t *testing.T) {
 		"above, but perhaps below":     {budget{measured: 2, low: 1, high: 3, most: 1.1}, "not decided [1.00–3.00]"},
 		"above, without a range":       {budget{measured: 2, low: math.Inf(1), high: math.Inf(1), most: 1.1}, "**missed**"},
 		"what could not be worked out": {budget{measured: math.NaN(), low: math.Inf(1), high: math.Inf(1), most: 1.1}, "**missed**"},
+		"less than nothing":            {budget{measured: -2, low: -3, high: 3, most: 1.1}, "not decided [-3.00–3.00]"},
+		"below, but perhaps nothing":   {budget{measured: 1, low: -1, high: 3, most: 1.1}, "not decided [-1.00–3.00]"},
 	} {
 		t.Run(name, func(t *testing.T) { assert.Equal(t, tc.want, tc.of.verdict()) })
 	}
