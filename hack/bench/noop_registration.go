@@ -4,9 +4,15 @@
 package main
 
 import (
+	"slices"
+	"strings"
+
 	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+
+	"github.com/extauth-guard/extauth-guard/test/chart"
 )
 
 const registrations = "/apis/admissionregistration.k8s.io/v1"
@@ -51,44 +57,30 @@ func noopValidating(scenario, url string, ca []byte) *admissionregistrationv1.Va
 	}
 }
 
-// policyOnly is the shape of the ValidatingAdmissionPolicy that the chart offers
-// as a backstop, with the Istio CR as its parameter: every authorizer has to be
-// registered.
-func policyOnly() (policy *admissionregistrationv1.ValidatingAdmissionPolicy, binding *admissionregistrationv1.ValidatingAdmissionPolicyBinding) {
-	const name = "backstop"
-	version := admissionregistrationv1.SchemeGroupVersion.String()
-	policy = &admissionregistrationv1.ValidatingAdmissionPolicy{
-		TypeMeta:   metav1.TypeMeta{APIVersion: version, Kind: "ValidatingAdmissionPolicy"},
-		ObjectMeta: metav1.ObjectMeta{Name: name},
-		Spec: admissionregistrationv1.ValidatingAdmissionPolicySpec{
-			FailurePolicy: new(admissionregistrationv1.Fail),
-			ParamKind:     &admissionregistrationv1.ParamKind{APIVersion: "operator.kyma-project.io/v1alpha2", Kind: "Istio"},
-			MatchConstraints: &admissionregistrationv1.MatchResources{ResourceRules: []admissionregistrationv1.NamedRuleWithOperations{{
-				RuleWithOperations: apiruleRules()[0],
-			}}},
-			Variables: []admissionregistrationv1.Variable{{
-				Name:       "registered",
-				Expression: "params.?spec.?config.?authorizers.orValue([]).map(a, a.name)",
-			}},
-			Validations: []admissionregistrationv1.Validation{{
-				Expression: "object.spec.rules.all(r, r.?extAuth.?authorizers.orValue([]).all(name, name in variables.registered))",
-				Message:    "every authorizer must be registered in the Istio CR",
-			}},
-		},
+// backstop is the ValidatingAdmissionPolicy of the chart with its bindings, for
+// the namespace of one scenario.
+func backstop() ([]*unstructured.Unstructured, error) {
+	rendering, err := chart.Render(chart.Options{Values: map[string]any{"backstop": map[string]any{"enabled": true}}})
+	if err != nil {
+		return nil, err
 	}
-	binding = &admissionregistrationv1.ValidatingAdmissionPolicyBinding{
-		TypeMeta:   metav1.TypeMeta{APIVersion: version, Kind: "ValidatingAdmissionPolicyBinding"},
-		ObjectMeta: metav1.ObjectMeta{Name: name},
-		Spec: admissionregistrationv1.ValidatingAdmissionPolicyBindingSpec{
-			PolicyName: name,
-			ParamRef: &admissionregistrationv1.ParamRef{
-				Name: "default", Namespace: "kyma-system", ParameterNotFoundAction: new(admissionregistrationv1.DenyAction),
-			},
-			MatchResources:    &admissionregistrationv1.MatchResources{NamespaceSelector: namespaceOf("f")},
-			ValidationActions: []admissionregistrationv1.ValidationAction{admissionregistrationv1.Deny},
-		},
+	all, err := rendering.Installed()
+	if err != nil {
+		return nil, err
 	}
-	return policy, binding
+	all = slices.DeleteFunc(all, func(one *unstructured.Unstructured) bool {
+		return !strings.HasPrefix(one.GetKind(), "ValidatingAdmissionPolicy")
+	})
+	for _, one := range all {
+		if one.GetKind() != "ValidatingAdmissionPolicyBinding" {
+			continue
+		}
+		selected := map[string]any{corev1.LabelMetadataName: scenario{name: "f"}.namespace()}
+		if err := unstructured.SetNestedMap(one.Object, selected, "spec", "matchResources", "namespaceSelector", "matchLabels"); err != nil {
+			return nil, err
+		}
+	}
+	return all, nil
 }
 
 func apiruleRules() []admissionregistrationv1.RuleWithOperations {

@@ -137,6 +137,9 @@ func TestTheBackstopRefusesWithoutAWebhook(t *testing.T) {
 	require.Eventually(t, func() bool {
 		return c.create(t.Context(), apirule("good", nil, "oauth2-proxy"), metav1.DryRunAll) != nil
 	}, patience, glance, "without an Istio CR nobody knows")
+	kept.SetFinalizers([]string{"gateway.kyma-project.io/subresources"})
+	_, err = client.Update(t.Context(), kept, metav1.UpdateOptions{DryRun: []string{metav1.DryRunAll}})
+	require.NoError(t, err, "an APIRule that nobody may change is one that nobody can delete")
 }
 
 // The API server's own strict validation of every documented configuration.
