@@ -4,7 +4,7 @@
 // Package registry collects the facts around an APIRule for the policy.
 //
 // World is the one index of everything a decision may depend on. It is fed by
-// informers in a cluster (package cluster) and by files offline, and it is asked
+// watches in a cluster (package cluster) and by files offline, and it is asked
 // by every front end, so that all of them decide from the same facts. It has no
 // client.
 package registry
