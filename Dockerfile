@@ -1,12 +1,11 @@
-# syntax=docker/dockerfile:1
 # Copyright The extauth-guard Authors.
 # SPDX-License-Identifier: Apache-2.0
 
 # The image is nothing but our static programs. Certificate authorities are
-# compiled in, so there is no base image that needs repairs. BUILDER only compiles;
-# a release passes it with its digest, as golang:<version>@sha256:<hex>.
-ARG BUILDER=docker.io/library/golang:1.26
-FROM --platform=$BUILDPLATFORM ${BUILDER} AS build
+# compiled in, so there is no base image that needs repairs. The builder only
+# compiles, for every architecture on its own; Dependabot moves its digest, and make
+# image-archive packs the same programs without it.
+FROM --platform=$BUILDPLATFORM docker.io/library/golang:1.26.5@sha256:3aff6657219a4d9c14e27fb1d8976c49c29fddb70ba835014f477e1c70636647 AS build
 WORKDIR /src
 # Dependencies change less often than the sources.
 COPY go.mod go.sum ./
