@@ -29,17 +29,25 @@ type options struct {
 	add                          []string
 }
 
+// defaults are what the command line need not say.
+func defaults() options {
+	return options{
+		out: "dist/image.tar", name: "localhost/extauth-guard:dev", version: "dev",
+		architectures: []string{"amd64", "arm64"}, commands: []string{"./cmd/..."}, entrypoint: "/webhook", user: "65532:65532",
+	}
+}
+
 func main() {
-	var o options
-	var architectures, commands string
-	flag.StringVar(&o.out, "out", "dist/image.tar", "the archive")
-	flag.StringVar(&o.name, "name", "localhost/extauth-guard:dev", "name and tag of the image")
-	flag.StringVar(&o.version, "version", "dev", "version, written into the programs and the labels")
+	o := defaults()
+	architectures, commands := strings.Join(o.architectures, ","), strings.Join(o.commands, ",")
+	flag.StringVar(&o.out, "out", o.out, "the archive")
+	flag.StringVar(&o.name, "name", o.name, "name and tag of the image")
+	flag.StringVar(&o.version, "version", o.version, "version, written into the programs and the labels")
 	flag.StringVar(&o.revision, "revision", "", "commit, for the labels")
-	flag.StringVar(&architectures, "arch", "amd64,arm64", "architectures")
-	flag.StringVar(&commands, "commands", "./cmd/...", "packages of the programs")
-	flag.StringVar(&o.entrypoint, "entrypoint", "/webhook", "what runs when nobody says what")
-	flag.StringVar(&o.user, "user", "65532:65532", "who runs it")
+	flag.StringVar(&architectures, "arch", architectures, "architectures")
+	flag.StringVar(&commands, "commands", commands, "packages of the programs")
+	flag.StringVar(&o.entrypoint, "entrypoint", o.entrypoint, "what runs when nobody says what")
+	flag.StringVar(&o.user, "user", o.user, "who runs it")
 	flag.Func("add", "FOLDER=/path/in/image; may be repeated", func(value string) error {
 		o.add = append(o.add, value)
 		return nil
