@@ -12,6 +12,13 @@ out=dist/node
 arch=$(go env GOARCH)
 
 $node check
+# There is one node on a machine: a second run waits for the first. The node itself
+# does not hold the lock, so that one whose run was killed can be taken down.
+exec 9>"${EXTAUTH_NODE_DIR:-/var/tmp/extauth-guard-node}.lock"
+flock --nonblock 9 || {
+  echo "node: another run of this suite is under way; waiting for it" >&2
+  flock 9
+}
 # One that an earlier run left, because it was killed, is in the way.
 $node down
 trap '$node down' EXIT
@@ -24,8 +31,12 @@ go run ./hack/image -arch "$arch" -version test -name localhost/extauth-guard:te
 go run ./hack/image -arch "$arch" -commands ./test/fakeoauth2proxy/cmd/fake-oauth2-proxy -entrypoint /fake-oauth2-proxy \
   -name localhost/fake-oauth2-proxy:test -out $out/fake-oauth2-proxy.tar
 
+go run ./hack/image -arch "$arch" -commands ./test/certmanager/cmd/cert-manager -entrypoint /cert-manager \
+  -name localhost/cert-manager:test -out $out/cert-manager.tar
+go run ./hack/image -arch "$arch" -commands ./test/e2e/cmd/app -entrypoint /app -name localhost/app:test -out $out/app.tar
+
 started=$SECONDS
-eval "$($node up)"
+eval "$($node up 9>&-)"
 export KUBECONFIG
 echo "node: ready in $((SECONDS - started)) s" >&2
 $node load $out/*.tar

@@ -50,8 +50,8 @@ func CRDs(ctx context.Context) (string, error) {
 	return filepath.Join(strings.TrimSpace(string(out)), "deploy", "crds"), nil
 }
 
-// Run runs the controllers until ctx ends. kubeconfig and rest are of the same
-// user, who may do everything.
+// Run runs the controllers until ctx ends. kubeconfig and cluster are of the same
+// user, who may do everything; without a kubeconfig it is the account of the Pod.
 func Run(ctx context.Context, kubeconfig string, cluster *rest.Config) error {
 	ctx = logr.NewContext(ctx, logr.Discard()) // conflicts among its own controllers are a line each
 	factory, err := controller.NewContextFactory(ctx, controller.ContextOptions{

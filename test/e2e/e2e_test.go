@@ -15,7 +15,7 @@ import (
 func TestSuite(t *testing.T) {
 	kubeconfig := os.Getenv("KUBECONFIG")
 	if kubeconfig == "" {
-		t.Fatal("KUBECONFIG is not set: name the cluster, or run make test-e2e, which makes one")
+		t.Fatal("KUBECONFIG is not set: name the cluster for make test-e2e-here, or run make test-e2e, which makes one")
 	}
 	environment := env.NewWithKubeConfig(kubeconfig)
 	environment.Test(t, Features()...)

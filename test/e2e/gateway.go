@@ -15,6 +15,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
@@ -31,7 +32,7 @@ const (
 	AddressEnv = "EXTAUTH_E2E_GATEWAY"
 	// DomainEnv is the domain of kyma-gateway.
 	DomainEnv = "EXTAUTH_E2E_DOMAIN"
-	// IssuerEnv is the issuer, as this machine reaches it.
+	// IssuerEnv is the issuer, exactly as it calls itself.
 	IssuerEnv = "EXTAUTH_E2E_ISSUER"
 	// ClientEnv and SecretEnv are the client whose tokens the proxy accepts.
 	ClientEnv = "EXTAUTH_E2E_CLIENT_ID"
@@ -40,28 +41,26 @@ const (
 	ImageEnv = "EXTAUTH_E2E_APP_IMAGE"
 )
 
+// What may be said besides.
+const (
+	// IssuerAddressEnv is host:port where this machine reaches the issuer, if not
+	// where its URL says, such as a port that is forwarded.
+	IssuerAddressEnv = "EXTAUTH_E2E_ISSUER_ADDRESS"
+	// IssuerCAEnv is PEM of an authority to trust for the issuer.
+	IssuerCAEnv = "EXTAUTH_E2E_ISSUER_CA"
+	// JWKSEnv is the URL of the issuer's keys, as istiod reaches it. Without it no
+	// JWT restrictions are tried.
+	JWKSEnv = "EXTAUTH_E2E_JWKS"
+)
+
 // gateway is what it is all for: requests from outside, by Envoy, Istio, Kyma's
 // controller and the proxy. It repeats what Kyma's own suite asserts (Kyma
 // api-gateway 3.10, tests/e2e/tests/extauth): Ready, one VirtualService, two
-// AuthorizationPolicies, and the answers.
+// AuthorizationPolicies, and the answers, with and without JWT restrictions.
 func gateway() features.Feature {
 	return features.New("requests at the gateway").
 		Assess("no token 401, a token 200, the proxy's own paths 401", assess(func(t *testing.T, s *scene) {
-			for _, name := range []string{AddressEnv, DomainEnv, IssuerEnv, ClientEnv, SecretEnv, ImageEnv} {
-				if os.Getenv(name) == "" {
-					t.Skipf("no requests at the gateway: %s is not set, so nobody says how to get there", name)
-				}
-			}
-			namespace := s.namespace(t, map[string]string{inject: "true"})
-			s.app(t, namespace)
-			rule := apirule(namespace, "app", nil)
-			host := "app-" + namespace + "." + os.Getenv(DomainEnv)
-			require.NoError(t, unstructured.SetNestedStringSlice(rule.Object, []string{host}, "spec", "hosts"))
-			s.create(t, rule)
-			s.ready(t, namespace)
-			assert.Equal(t, 1, s.made(t, namespace, "networking.istio.io", "virtualservices"))
-			assert.Equal(t, 2, s.made(t, namespace, "security.istio.io", "authorizationpolicies"))
-
+			host := s.expose(t, nil)
 			token := token(s.ctx, t)
 			s.eventually(t, "the mesh to know", func() error { return answers(s.ctx, host, "/headers", token, http.StatusOK) })
 			require.NoError(t, answers(s.ctx, host, "/headers", "", http.StatusUnauthorized))
@@ -70,7 +69,61 @@ func gateway() features.Feature {
 				require.NoError(t, answers(s.ctx, host, path, "", http.StatusUnauthorized), "the proxy answers this one by itself, if it is let")
 			}
 		})).
+		Assess("restrictions on top: a token for somebody else 403", assess(func(t *testing.T, s *scene) {
+			needs(t, JWKSEnv)
+			allowed, other := s.expose(t, restrictions(os.Getenv(ClientEnv))), s.expose(t, restrictions("somebody-else"))
+			token := token(s.ctx, t)
+			s.eventually(t, "the mesh to know", func() error { return answers(s.ctx, allowed, "/headers", token, http.StatusOK) })
+			s.eventually(t, "the mesh to know", func() error { return answers(s.ctx, other, "/headers", token, http.StatusForbidden) })
+			for _, host := range []string{allowed, other} {
+				require.NoError(t, answers(s.ctx, host, "/headers", "", http.StatusUnauthorized), "the authorizer is asked first")
+				require.NoError(t, answers(s.ctx, host, "/headers", "garbage", http.StatusUnauthorized))
+			}
+		})).
 		Feature()
+}
+
+// needs skips where the environment does not say how.
+func needs(t *testing.T, names ...string) {
+	t.Helper()
+	for _, name := range names {
+		if os.Getenv(name) == "" {
+			t.Skipf("no such requests at the gateway: %s is not set", name)
+		}
+	}
+}
+
+// restrictions are those of an extAuth that accept the issuer's tokens for an
+// audience.
+func restrictions(audience string) map[string]any {
+	return map[string]any{
+		"authentications": []any{map[string]any{"issuer": os.Getenv(IssuerEnv), "jwksUri": os.Getenv(JWKSEnv)}},
+		"authorizations":  []any{map[string]any{"audiences": []any{audience}}},
+	}
+}
+
+// expose runs an application in a namespace that asks for injection, exposes it,
+// and returns its host. With restrictions the rule names its authorizer itself.
+func (s *scene) expose(t *testing.T, restrictions map[string]any) string {
+	t.Helper()
+	needs(t, AddressEnv, DomainEnv, IssuerEnv, ClientEnv, SecretEnv, ImageEnv)
+	namespace := s.namespace(t, map[string]string{inject: "true"})
+	s.app(t, namespace)
+	rule := apirule(namespace, "app", nil)
+	if restrictions != nil {
+		rule = apirule(namespace, "app", nil, s.standard(t))
+		rules, _, err := unstructured.NestedSlice(rule.Object, "spec", "rules")
+		require.NoError(t, err)
+		require.NoError(t, unstructured.SetNestedMap(rules[0].(map[string]any), restrictions, "extAuth", "restrictions"))
+		require.NoError(t, unstructured.SetNestedSlice(rule.Object, rules, "spec", "rules"))
+	}
+	host := "app-" + namespace + "." + os.Getenv(DomainEnv)
+	require.NoError(t, unstructured.SetNestedStringSlice(rule.Object, []string{host}, "spec", "hosts"))
+	s.create(t, rule)
+	s.ready(t, namespace)
+	s.made(t, namespace, "networking.istio.io", "virtualservices", 1)
+	s.made(t, namespace, "security.istio.io", "authorizationpolicies", 2)
+	return host
 }
 
 // app runs an HTTP server with a sidecar.
@@ -108,19 +161,30 @@ func (s *scene) ready(t *testing.T, namespace string) {
 	})
 }
 
-// made counts what Kyma's controller made for the APIRule.
-func (s *scene) made(t *testing.T, namespace, group, resource string) int {
+// made insists on how many objects Kyma's controller made for the APIRule. Where
+// Istio is not installed there are none of them to look at.
+func (s *scene) made(t *testing.T, namespace, group, resource string, want int) {
 	t.Helper()
 	list, err := s.untyped.Resource(schema.GroupVersionResource{Group: group, Version: "v1", Resource: resource}).Namespace(namespace).
 		List(s.ctx, metav1.ListOptions{LabelSelector: "apirule.gateway.kyma-project.io/name=app"})
+	if apierrors.IsNotFound(err) {
+		t.Logf("not looked at: %s.%s is not served here", resource, group)
+		return
+	}
 	require.NoError(t, err)
-	return len(list.Items)
+	assert.Len(t, list.Items, want, resource)
 }
 
 // token gets one by the client-credentials grant.
 func token(ctx context.Context, t *testing.T) string {
 	t.Helper()
-	client, err := oidc.NewHTTPClient(oidc.HTTPOptions{Timeout: patience})
+	options := oidc.HTTPOptions{Timeout: patience, CA: []byte(os.Getenv(IssuerCAEnv))}
+	if address := os.Getenv(IssuerAddressEnv); address != "" {
+		options.Dial = func(ctx context.Context, network, _ string) (net.Conn, error) {
+			return (&net.Dialer{}).DialContext(ctx, network, address)
+		}
+	}
+	client, err := oidc.NewHTTPClient(options)
 	require.NoError(t, err)
 	metadata, err := oidc.Discover(ctx, client, os.Getenv(IssuerEnv))
 	require.NoError(t, err)

@@ -140,6 +140,7 @@ func (c *cluster) explain(t *testing.T) {
 		"logs -n extauth-guard -l app.kubernetes.io/component=webhook --tail=20 --prefix",
 		"logs -n extauth-guard -l app.kubernetes.io/component=bootstrap --tail=40 --prefix",
 		"logs -n oauth2-proxy -l app=oauth2-proxy --tail=20 --prefix",
+		"logs -n cert-manager -l app=cert-manager --tail=20 --prefix",
 	} {
 		out, err := exec.CommandContext(context.WithoutCancel(t.Context()), "bash", "-c", os.Getenv("EXTAUTH_KUBECTL")+" "+args).CombinedOutput()
 		t.Logf("%s: %v\n%s", args, err, out)

@@ -7,6 +7,7 @@ package node
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -19,12 +20,39 @@ import (
 )
 
 // kyma does what Kyma's Istio module does with authorizers: it copies them from
-// the Istio CR to the mesh configuration (Kyma istio, api/v1alpha2/istio_merge.go).
+// the Istio CR to the mesh configuration (Kyma istio, api/v1alpha2/istio_merge.go);
+// and it makes APIRules Ready, as Kyma's other module does.
 func (c *cluster) kyma(ctx context.Context) {
 	_ = wait.PollUntilContextCancel(ctx, 500*time.Millisecond, true, func(ctx context.Context) (bool, error) {
-		_ = c.copyAuthorizers(ctx) // an API server that restarts is asked again
+		_ = errors.Join(c.copyAuthorizers(ctx), c.makeReady(ctx)) // an API server that restarts is asked again
 		return false, nil
 	})
+}
+
+// meshConfig is the part of the mesh configuration that is about authorizers.
+type meshConfig struct {
+	ExtensionProviders []provider `json:"extensionProviders"`
+}
+
+// provider is an authorizer, as istiod has it.
+type provider struct {
+	Name string `json:"name"`
+	HTTP struct {
+		Service    string `json:"service"`
+		Port       int    `json:"port"`
+		PathPrefix string `json:"pathPrefix,omitempty"`
+	} `json:"envoyExtAuthzHttp"`
+}
+
+// providers reads the authorizers of the mesh.
+func (c *cluster) providers(ctx context.Context) ([]provider, error) {
+	config, err := c.typed.CoreV1().ConfigMaps("istio-system").Get(ctx, "istio", metav1.GetOptions{})
+	if err != nil {
+		return nil, err
+	}
+	var mesh meshConfig
+	err = yaml.Unmarshal([]byte(config.Data["mesh"]), &mesh)
+	return mesh.ExtensionProviders, err
 }
 
 func (c *cluster) copyAuthorizers(ctx context.Context) error {
@@ -36,15 +64,18 @@ func (c *cluster) copyAuthorizers(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	providers := []any{}
+	providers := []provider{}
 	for _, entry := range list {
 		authorizer, _ := entry.(map[string]any)
-		providers = append(providers, map[string]any{
-			"name":              authorizer["name"],
-			"envoyExtAuthzHttp": map[string]any{"service": authorizer["service"], "port": authorizer["port"], "pathPrefix": authorizer["pathPrefix"]},
-		})
+		var one provider
+		one.Name, _ = authorizer["name"].(string)
+		one.HTTP.Service, _ = authorizer["service"].(string)
+		one.HTTP.PathPrefix, _ = authorizer["pathPrefix"].(string)
+		port, _ := authorizer["port"].(int64)
+		one.HTTP.Port = int(port)
+		providers = append(providers, one)
 	}
-	mesh, err := yaml.Marshal(map[string]any{"extensionProviders": providers})
+	mesh, err := yaml.Marshal(meshConfig{ExtensionProviders: providers})
 	if err != nil {
 		return err
 	}

@@ -23,29 +23,37 @@ import (
 	"github.com/extauth-guard/extauth-guard/test/e2e"
 )
 
-// TestOneInstallation goes the way of an installation, from the first helm install
-// to the uninstall. Each step needs the one before it.
-func TestOneInstallation(t *testing.T) {
+// TestInstallations goes the way of one installation after another on the same
+// node, each from the helm install to the uninstall.
+func TestInstallations(t *testing.T) {
 	c := newCluster(t)
-	h := newHelm(t, c)
 	_, err := c.typed.CoreV1().Namespaces().Create(t.Context(), &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: namespace}}, metav1.CreateOptions{})
 	require.NoError(t, err)
 	plain := values(t, "image: {repository: localhost/extauth-guard, tag: test, pullPolicy: Never}\ntests: {namespace: shop}\n")
+	require.True(t, t.Run("with a certificate of our own", func(t *testing.T) { ownCertificate(t, c, plain) }), "the next begins where it ends")
+	t.Run("with cert-manager", func(t *testing.T) { withCertManager(t, c, plain) })
+}
 
-	step := func(name string, do func(t *testing.T)) {
+// steps returns a function that runs one step; each needs the one before it.
+func steps(t *testing.T) func(name string, do func(t *testing.T)) {
+	t.Helper()
+	return func(name string, do func(t *testing.T)) {
 		t.Helper()
 		require.True(t, t.Run(name, do), "the steps after it need it")
 	}
+}
+
+func ownCertificate(t *testing.T, c *cluster, plain map[string]any) {
+	t.Helper()
+	h, step := newHelm(t, c), steps(t)
 	step("one helm install, with the bootstrap job", func(t *testing.T) {
 		h.install(t, c.withBootstrap(t, plain))
 		c.registered(t)
 	})
 	step("helm test", h.test)
-	step("what is asked for is injected, what is misspelled is refused", func(t *testing.T) {
-		require.NoError(t, c.injected(t.Context()))
-		require.NoError(t, c.refused(t.Context()))
-	})
+	step("what is asked for is injected, what is misspelled is refused", c.works)
 	step("the end-to-end suite", func(t *testing.T) {
+		c.gateway(t)
 		env.NewWithKubeConfig(c.kubeconfig).Test(t, e2e.Features()...)
 	})
 	step("a second run of the job changes nothing", func(t *testing.T) {
@@ -72,8 +80,15 @@ func TestOneInstallation(t *testing.T) {
 	})
 	step("an uninstall", func(t *testing.T) {
 		h.uninstall(t)
-		c.gone(t)
+		c.gone(t, "after-own")
 	})
+}
+
+// works insists that an annotated APIRule is injected and a misspelled one refused.
+func (c *cluster) works(t *testing.T) {
+	t.Helper()
+	require.NoError(t, c.injected(t.Context()))
+	require.NoError(t, c.refused(t.Context()))
 }
 
 // withBootstrap adds the job that installs the stand-in of oauth2-proxy.
@@ -187,8 +202,9 @@ func (c *cluster) replaceCertificate(t *testing.T) {
 	})
 }
 
-// gone insists that nothing is left that blocks anyone.
-func (c *cluster) gone(t *testing.T) {
+// gone insists that nothing is left that blocks anyone, such as one who makes an
+// APIRule of that name.
+func (c *cluster) gone(t *testing.T, name string) {
 	t.Helper()
 	api := c.typed.AdmissionregistrationV1()
 	mutating, err := api.MutatingWebhookConfigurations().List(t.Context(), metav1.ListOptions{})
@@ -201,7 +217,7 @@ func (c *cluster) gone(t *testing.T) {
 	require.NoError(t, err)
 	assert.Empty(t, roles.Items)
 	eventually(t, "an APIRule", func(ctx context.Context) error {
-		_, err := c.untyped.Resource(apirules).Namespace(namespace).Create(ctx, apirule("after", nil, "oauth2-proxy"), metav1.CreateOptions{})
+		_, err := c.untyped.Resource(apirules).Namespace(namespace).Create(ctx, apirule(name, nil, "oauth2-proxy"), metav1.CreateOptions{})
 		return err
 	})
 }

@@ -28,6 +28,9 @@ type Options struct {
 	Clients map[string]string
 	// TLS serves https with a certificate of the provider's own CA.
 	TLS bool
+	// Issuer is the issuer's URL where others reach it by another name than this
+	// machine's, such as that of a Service; empty means where it listens.
+	Issuer string
 	// Path is the issuer's path, such as /tenant; empty means none.
 	Path string
 	// Address to listen on; empty means a free port of 127.0.0.1.
@@ -101,6 +104,9 @@ func (p *Provider) build(address string, opts Options) error {
 		options = append(options, op.WithAllowInsecure())
 	}
 	p.issuer = scheme + "://" + address + p.prefix
+	if opts.Issuer != "" {
+		p.issuer = opts.Issuer
+	}
 	var err error
 	if p.key, err = rsa.GenerateKey(rand.Reader, 2048); err != nil {
 		return fmt.Errorf("making the signing key: %w", err)
