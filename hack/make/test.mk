@@ -15,7 +15,7 @@ CONTROL_PLANE := KUBEBUILDER_ASSETS=$${KUBEBUILDER_ASSETS:-$$(hack/control-plane
 ##@ Test
 
 .PHONY: test
-test: test-unit test-architecture test-integration ## Run every test that needs neither root nor a container engine.
+test: test-unit test-architecture test-integration test-helm4 ## Run every test that needs neither root nor a container engine.
 
 .PHONY: test-unit
 test-unit: ## Run the tests beside the code and the renderings of the chart.
@@ -28,6 +28,10 @@ test-architecture: ## Prove who imports whom, and what is spelled where.
 .PHONY: test-integration
 test-integration: ## Run the suites against a real kube-apiserver and etcd.
 	packages=$$(hack/test-packages.sh integration); $(CONTROL_PLANE) go test $(RACE) $(TEST_FLAGS) $$packages
+
+.PHONY: test-helm4
+test-helm4: ## Prove that Helm 4 renders the chart as Helm 3 does; a module of its own, because of its dependencies.
+	cd test/helm4 && go test $(TEST_FLAGS) ./...
 
 .PHONY: scale
 scale: ## Measure memory, start and admission with 10,000 APIRules and Services against 10; fails over budget.
