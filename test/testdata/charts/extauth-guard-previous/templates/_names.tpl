@@ -1,0 +1,39 @@
+{{/* The name of everything. It is fixed: there is one installation in a cluster, because webhook configurations are the cluster's, and their names are known to the code. */}}
+{{- define "extauth-guard.name" -}}extauth-guard{{- end -}}
+
+{{- define "extauth-guard.selectorLabels" -}}
+app.kubernetes.io/name: extauth-guard
+app.kubernetes.io/component: {{ .component }}
+{{- end -}}
+
+{{/* Labels of every object. The chart's version is left out of Pods' selectors. */}}
+{{- define "extauth-guard.labels" -}}
+{{ include "extauth-guard.selectorLabels" . }}
+app.kubernetes.io/instance: {{ .root.Release.Name }}
+app.kubernetes.io/version: {{ .root.Chart.AppVersion | quote }}
+app.kubernetes.io/part-of: extauth-guard
+app.kubernetes.io/managed-by: {{ .root.Release.Service }}
+helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version | replace "+" "_" }}
+{{- end -}}
+
+{{- define "extauth-guard.image" -}}
+{{- $image := .Values.image -}}
+{{ $image.repository }}:{{ $image.tag | default .Chart.AppVersion }}{{ with $image.digest }}@{{ . }}{{ end }}
+{{- end -}}
+
+{{/* The namespaces that are left alone besides those of the system, sorted: this release's, the proxy's and the user's. */}}
+{{- define "extauth-guard.excludedNamespaces" -}}
+{{- $all := concat (list .Release.Namespace .Values.bootstrap.config.proxy.namespace) .Values.webhooks.excludedNamespaces -}}
+{{- $all | uniq | sortAlpha | toJson -}}
+{{- end -}}
+
+{{/* The bootstrap job's configuration: the user's Secret is in our namespace unless somebody says otherwise. */}}
+{{- define "extauth-guard.bootstrapConfig" -}}
+{{- $config := deepCopy .Values.bootstrap.config -}}
+{{- $_ := set $config.credentials "namespace" (.Values.bootstrap.config.credentials.namespace | default .Release.Namespace) -}}
+{{- toYaml $config -}}
+{{- end -}}
+
+{{- define "extauth-guard.credentialsNamespace" -}}
+{{- .Values.bootstrap.config.credentials.namespace | default .Release.Namespace -}}
+{{- end -}}

@@ -1,0 +1,41 @@
+{{/* What cannot work is refused before anything is installed, with a sentence that says what to do. */}}
+{{- define "extauth-guard.refusals" -}}
+{{- $v := .Values -}}
+{{- if and $v.podDisruptionBudget.enabled (le (int $v.replicas) (int $v.podDisruptionBudget.minAvailable)) -}}
+{{- fail (printf "podDisruptionBudget.minAvailable is %d of %d replicas, so no node with one of them could ever be drained: set replicas to at least %d, or podDisruptionBudget.enabled to false" (int $v.podDisruptionBudget.minAvailable) (int $v.replicas) (add1 (int $v.podDisruptionBudget.minAvailable))) -}}
+{{- end -}}
+{{- if and (eq $v.certificates.mode "cert-manager") (not (.Capabilities.APIVersions.Has "cert-manager.io/v1")) -}}
+{{- fail "certificates.mode is cert-manager, but the cluster does not serve cert-manager.io/v1: install cert-manager first, or set certificates.mode to self (helm template has to be told: --api-versions cert-manager.io/v1)" -}}
+{{- end -}}
+{{- $issuer := $v.certificates.certManager.issuerRef -}}
+{{- if and $issuer (not $issuer.name) -}}
+{{- fail "certificates.certManager.issuerRef has no name: name the issuer, or leave issuerRef empty to get one" -}}
+{{- end -}}
+{{- $needed := list -}}
+{{- if $v.monitoring.serviceMonitor.enabled }}{{ $needed = append $needed "monitoring.serviceMonitor" }}{{ end -}}
+{{- if $v.monitoring.prometheusRule.enabled }}{{ $needed = append $needed "monitoring.prometheusRule" }}{{ end -}}
+{{- if and $needed (not (.Capabilities.APIVersions.Has "monitoring.coreos.com/v1")) -}}
+{{- fail (printf "%s is enabled, but the cluster does not serve monitoring.coreos.com/v1: install the Prometheus operator first, or set enabled to false (helm template has to be told: --api-versions monitoring.coreos.com/v1)" (join " and " $needed)) -}}
+{{- end -}}
+{{- if has $v.tests.namespace (concat (list "istio-system" "kube-node-lease" "kube-public" "kube-system" "kyma-system") (include "extauth-guard.excludedNamespaces" . | fromJsonArray)) -}}
+{{- fail (printf "tests.namespace is %s, which the webhooks leave alone, so a test there would always fail: name a namespace that they look at" $v.tests.namespace) -}}
+{{- end -}}
+{{- if $v.bootstrap.enabled -}}
+{{- include "extauth-guard.bootstrapRefusals" . -}}
+{{- end -}}
+{{- end -}}
+
+{{- define "extauth-guard.bootstrapRefusals" -}}
+{{- $c := .Values.bootstrap.config -}}
+{{- $missing := list -}}
+{{- if not $c.issuer.url }}{{ $missing = append $missing "bootstrap.config.issuer.url (the OpenID Connect issuer)" }}{{ end -}}
+{{- if not $c.credentials.name }}{{ $missing = append $missing "bootstrap.config.credentials.name (the Secret with client-id and client-secret, which you make)" }}{{ end -}}
+{{- if and (not $c.proxy.chart.digest) (regexMatch "^(https?|oci)://" $c.proxy.chart.repository) }}{{ $missing = append $missing "bootstrap.config.proxy.chart.digest (sha256: and what sha256sum prints for the archive that helm pull fetched)" }}{{ end -}}
+{{- if and (eq $c.flow "AuthorizationCode") (not $c.proxy.emailDomains) }}{{ $missing = append $missing "bootstrap.config.proxy.emailDomains (who may log in; [\"*\"] is everybody whom the issuer lets in)" }}{{ end -}}
+{{- if $missing -}}
+{{- fail (printf "bootstrap.enabled needs %s" (join ", " $missing)) -}}
+{{- end -}}
+{{- if eq $c.proxy.namespace .Release.Namespace -}}
+{{- fail (printf "bootstrap.config.proxy.namespace is %s, the namespace of this release: give the proxy one of its own, because its namespace is part of the mesh and this one must not be" .Release.Namespace) -}}
+{{- end -}}
+{{- end -}}
