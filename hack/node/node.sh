@@ -11,7 +11,7 @@
 #   node.sh load FILE...       import images (OCI or docker archives); Pods need imagePullPolicy Never
 #   node.sh restart-apiserver  kill kube-apiserver; it comes back by itself
 #   node.sh down               stop it
-#   node.sh check              say why this machine cannot run it, if it cannot
+#   node.sh check              say why this machine cannot run it, if it cannot: exit code 69
 #
 # Needs root on Linux, cgroups v1, iproute2, openssl, curl, jq and, the first time,
 # Debian's packages. EXTAUTH_NODE_DIR (/var/tmp/extauth-guard-node) keeps what was
@@ -43,16 +43,65 @@ fail() {
 # libraries prints where the unpacked packages keep their libraries.
 libraries() { echo "$deb/usr/lib/$(uname -m)-linux-gnu"; }
 
+# cannot says what this machine lacks, which no change of ours could mend, and ends
+# with a code of its own (EX_UNAVAILABLE), so that callers can leave the suite out.
+cannot() {
+  say "this machine cannot run it: $*"
+  exit 69
+}
+
 check() {
-  local missing=() program controller
-  [ "$(id -u)" = 0 ] || fail "needs root: it mounts, and makes network interfaces and cgroups"
-  for program in ip openssl curl jq unshare nsenter dpkg; do
+  local missing=() program controller lacks
+  [ "$(uname -s)" = Linux ] || cannot "it is no Linux"
+  [ "$(id -u)" = 0 ] || cannot "needs root: it mounts, and makes network interfaces and cgroups"
+  for program in ip openssl curl jq unshare nsenter flock dpkg apt-get; do
     command -v "$program" >/dev/null || missing+=("$program")
   done
-  [ ${#missing[@]} = 0 ] || fail "missing: ${missing[*]} (on Debian: apt-get install iproute2 openssl curl jq)"
+  [ ${#missing[@]} = 0 ] || cannot "missing: ${missing[*]} (on Debian: apt-get install iproute2 openssl curl jq util-linux)"
   for controller in cpu memory pids; do
-    [ -d "/sys/fs/cgroup/$controller" ] || fail "needs cgroups v1 under /sys/fs/cgroup, and there is no $controller; on a machine with cgroups v2 use make test-e2e, with kind"
+    [ -d "/sys/fs/cgroup/$controller" ] || cannot "needs cgroups v1 under /sys/fs/cgroup, and there is no $controller$(cgroup2); on a machine with cgroups v2 use make test-e2e, with kind"
   done
+  lacks=$(unshare -m -n -p -u -i -C -f --kill-child --mount-proc "$0" probe 2>&1) ||
+    cannot "in namespaces of its own, ${lacks:-it may not make any (unshare failed)}"
+}
+
+# cgroup2 says so where the machine has version 2 only.
+cgroup2() {
+  if [ -e /sys/fs/cgroup/cgroup.controllers ]; then
+    echo ": it has version 2 only"
+  fi
+}
+
+# probe tries, in namespaces that go with it, what inside.sh and the programs of the
+# node do first, and prints what does not work.
+probe() {
+  local controller options scratch
+  exec 2>/dev/null
+  mount --make-rprivate / || lack "it may not mount"
+  mount -t sysfs sysfs /sys || lack "it may not mount sysfs"
+  mount -t tmpfs -o mode=755 cgroup /sys/fs/cgroup || lack "it may not mount over /sys/fs/cgroup"
+  for controller in $cgroups; do
+    mkdir "/sys/fs/cgroup/$controller"
+    options=$controller
+    [ "$controller" != systemd ] || options=none,name=systemd
+    mount -t cgroup -o "$options" cgroup "/sys/fs/cgroup/$controller" || lack "cgroups v1 have no controller $controller that could be mounted"
+  done
+  mount --bind /proc/version /proc/sys/kernel/panic || lack "it may not mount over files in /proc/sys"
+  scratch=$(mkdir -p "$cache" && mktemp -d "$cache/probe.XXXXXX") || lack "nothing can be written to $cache (EXTAUTH_NODE_DIR names another)"
+  mkdir "$scratch"/{lower,upper,work,merged}
+  mount -t overlay -o "lowerdir=$scratch/lower,upperdir=$scratch/upper,workdir=$scratch/work" overlay "$scratch/merged" || {
+    rm -rf "$scratch"
+    lack "the file system of $cache cannot hold overlays (EXTAUTH_NODE_DIR names another)"
+  }
+  umount "$scratch/merged"
+  rm -rf "$scratch"
+  ip link add probe0 type veth peer name probe1 || lack "it may not make network interfaces of the kind veth"
+  ip link add probe2 type bridge || lack "it may not make network interfaces of the kind bridge"
+}
+
+lack() {
+  echo "$*"
+  exit 1
 }
 
 # fetch unpacks the packages, once.
@@ -194,7 +243,7 @@ down() {
 }
 
 case ${1:-} in
-up | down | enter | check) "$1" ;;
+up | down | enter | check | probe) "$1" ;;
 load)
   shift
   load "$@"
