@@ -11,6 +11,8 @@ import (
 	"flag"
 	"fmt"
 	"os"
+	"strconv"
+	"strings"
 
 	"helm.sh/helm/v3/pkg/chart"
 	"helm.sh/helm/v3/pkg/chart/loader"
@@ -42,6 +44,7 @@ func pack(version, digest, out string) (string, error) {
 		return "", fmt.Errorf("loading the chart: %w", err)
 	}
 	loaded.Metadata.Version, loaded.Metadata.AppVersion = version, version
+	annotate(loaded, version, digest)
 	if digest != "" {
 		if err := pin(loaded, digest); err != nil {
 			return "", err
@@ -52,6 +55,19 @@ func pack(version, digest, out string) (string, error) {
 		return "", fmt.Errorf("writing the archive: %w", err)
 	}
 	return path, nil
+}
+
+// annotate tells Artifact Hub whether the version is one to try out, and which image
+// belongs to it.
+func annotate(loaded *chart.Chart, version, digest string) {
+	image, _ := loaded.Values["image"].(map[string]any)
+	reference := fmt.Sprintf("%s:%s", image["repository"], version)
+	if digest != "" {
+		reference += "@" + digest
+	}
+	annotations := loaded.Metadata.Annotations
+	annotations["artifacthub.io/prerelease"] = strconv.FormatBool(strings.HasPrefix(version, "0.") || strings.Contains(version, "-"))
+	annotations["artifacthub.io/images"] = "- name: extauth-guard\n  image: " + reference + "\n  platforms: [linux/amd64, linux/arm64]\n"
 }
 
 // pin writes the digest into values.yaml as it is in the archive, comments and all.
