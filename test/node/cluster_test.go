@@ -31,6 +31,7 @@ import (
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/envtest"
 
+	"github.com/extauth-guard/extauth-guard/test/chart"
 	"github.com/extauth-guard/extauth-guard/test/checkout"
 	"github.com/extauth-guard/extauth-guard/test/oidcprovider"
 )
@@ -80,8 +81,12 @@ func newCluster(t *testing.T) *cluster {
 		Paths: []string{checkout.Path(t, "test/testdata/crds")}, ErrorIfPathMissing: true, CRDs: []*apiextensionsv1.CustomResourceDefinition{},
 	})
 	require.NoError(t, err)
-	for _, name := range []string{"kyma-system", "istio-system", "extauth-guard"} {
-		_, err = c.typed.CoreV1().Namespaces().Create(t.Context(), &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: name}}, metav1.CreateOptions{})
+	for _, name := range []string{"kyma-system", "istio-system", chart.Namespace} {
+		namespace := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: name}}
+		if name == chart.Namespace { // where nobody else's Pods are
+			namespace.Labels = map[string]string{"pod-security.kubernetes.io/enforce": "restricted"}
+		}
+		_, err = c.typed.CoreV1().Namespaces().Create(t.Context(), namespace, metav1.CreateOptions{})
 		require.NoError(t, err)
 	}
 	_, err = c.untyped.Resource(istios).Namespace("kyma-system").Create(t.Context(), &unstructured.Unstructured{Object: map[string]any{

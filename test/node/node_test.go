@@ -31,7 +31,8 @@ func TestInstallations(t *testing.T) {
 	require.NoError(t, err)
 	plain := values(t, "image: {repository: localhost/extauth-guard, tag: test, pullPolicy: Never}\ntests: {namespace: shop}\n")
 	require.True(t, t.Run("with a certificate of our own", func(t *testing.T) { ownCertificate(t, c, plain) }), "the next begins where it ends")
-	t.Run("with cert-manager", func(t *testing.T) { withCertManager(t, c, plain) })
+	require.True(t, t.Run("with cert-manager", func(t *testing.T) { withCertManager(t, c, plain) }), "the next begins where it ends")
+	t.Run("without Helm", func(t *testing.T) { withoutHelm(t, c) })
 }
 
 // steps returns a function that runs one step; each needs the one before it.
