@@ -6,9 +6,11 @@ package lint
 import (
 	"bytes"
 	"context"
+	"maps"
 	"slices"
 	"strings"
 
+	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
@@ -100,8 +102,7 @@ func (c collector) fact(object map[string]any) {
 	case "Service":
 		c.world.SetService(about.namespacedName(), service(object))
 	case "Namespace":
-		labels, _, _ := unstructured.NestedStringMap(object, "metadata", "labels")
-		c.world.SetNamespace(about.name, policy.Namespace{Annotations: annotation.Own(annotation.Of(object)), Labels: labels})
+		c.world.SetNamespace(about.name, policy.Namespace{Annotations: annotation.Own(annotation.Of(object)), Labels: namespaceLabels(about.name, object)})
 	case v1alpha1.Kind + "." + v1alpha1.GroupVersion.Group:
 		c.world.SetPolicy(clusterPolicy(object))
 	case "Gateway.networking.istio.io":
@@ -111,6 +112,17 @@ func (c collector) fact(object map[string]any) {
 			c.world.SetCustomPolicy(about.namespacedName(), custom)
 		}
 	}
+}
+
+// namespaceLabels returns the labels that a Namespace has in a cluster: the API
+// server adds its name (KEP-2161), which policies select by.
+func namespaceLabels(name string, object map[string]any) map[string]string {
+	labels := maps.Clone(annotation.LabelsOf(object))
+	if labels == nil {
+		labels = make(map[string]string, 1)
+	}
+	labels[corev1.LabelMetadataName] = name
+	return labels
 }
 
 // clusterPolicy compiles an ExtAuthPolicy; one that does not decode has a fault,

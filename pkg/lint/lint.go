@@ -211,8 +211,11 @@ func (l Linter) Check(ctx context.Context, object map[string]any) (findings []po
 
 // checkAnnotations checks those of a Service or a Namespace.
 func (l Linter) checkAnnotations(about identity, object map[string]any) []policy.Finding {
-	kind, annotations := annotation.Kind(about.kind), annotation.Of(object)
-	facts := l.Source.OptOutFacts(kind, about.namespacedName(), annotation.LabelsOf(object))
+	kind, annotations, labels := annotation.Kind(about.kind), annotation.Of(object), annotation.LabelsOf(object)
+	if kind == annotation.Namespace {
+		labels = namespaceLabels(about.name, object)
+	}
+	facts := l.Source.OptOutFacts(kind, about.namespacedName(), labels)
 	facts.Now = l.Now
 	return append(policy.CheckAnnotations(kind, annotations), policy.CheckOptOut(kind, about.namespacedName(), annotations, facts)...)
 }
