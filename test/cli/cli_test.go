@@ -217,6 +217,7 @@ func TestAgainstAnAPIServer(t *testing.T) {
 		_, stdout, _ := s.run(t, "", "check", "--dry-run-namespace", "shop")
 		assert.Contains(t, stdout, "√ both are registered: 5 webhooks")
 		assert.Contains(t, stdout, "√ their CA bundles hold")
+		assert.Contains(t, stdout, "√ the served certificate is signed by the bundle and holds for a while: 127.0.0.1:")
 		assert.Contains(t, stdout, "√ an annotated APIRule comes back injected: oauth2-proxy")
 		assert.Contains(t, stdout, "√ an unknown authorizer is refused")
 	})

@@ -52,6 +52,7 @@ func ownCertificate(t *testing.T, c *cluster, plain map[string]any) {
 		c.registered(t)
 	})
 	step("helm test", h.test)
+	step("kubectl extauth check", c.checked)
 	step("what is asked for is injected, what is misspelled is refused", c.works)
 	step("the end-to-end suite", func(t *testing.T) {
 		c.gateway(t)
@@ -70,6 +71,7 @@ func ownCertificate(t *testing.T, c *cluster, plain map[string]any) {
 	step("a certificate that is replaced", func(t *testing.T) {
 		c.under(t, true, c.replaceCertificate)
 	})
+	step("kubectl extauth check, after that", c.checked)
 	step("an API server that restarts", func(t *testing.T) {
 		c.under(t, false, func(t *testing.T) {
 			c.node(t, "restart-apiserver")

@@ -5,8 +5,6 @@ package cli
 
 import (
 	"context"
-	"crypto/x509"
-	"encoding/pem"
 	"errors"
 	"fmt"
 	"os"
@@ -88,7 +86,7 @@ func (d *doctor) checkups() []checkup {
 	return append(all,
 		checkup{"webhooks", "both are registered", "install extauth-guard", true, d.registered},
 		checkup{"webhooks", "their CA bundles hold for a while", "restart the webhook, which renews its certificates, or look at cert-manager", false, d.bundles},
-		checkup{"webhooks", "the serving certificate is signed by the bundle and holds for a while", "restart the webhook, which renews its certificates, or look at cert-manager", false, d.servingCertificate},
+		checkup{"webhooks", "the served certificate is signed by the bundle and holds for a while", "restart the webhook, which renews its certificates, or look at cert-manager", false, d.servedCertificate},
 		checkup{"webhooks", "cert-manager's certificates are ready", "kubectl describe certificate -n " + d.flags.installation, false, d.certManager},
 		checkup{"webhooks", "two replicas are available", "look at the Pods in the namespace " + d.flags.installation, false, d.replicas},
 		checkup{"behaviour", "an annotated APIRule comes back injected", "look at the log of the webhook; is the namespace " + d.flags.dryRun + " excluded?", false, d.injects},
@@ -272,112 +270,6 @@ func (d *doctor) mayInstall(ctx context.Context) (string, error) {
 		return "", fmt.Errorf("you may not %s", strings.Join(missing, ", "))
 	}
 	return "", nil
-}
-
-// callees returns the client configurations of all webhooks.
-func (d *doctor) callees(ctx context.Context) (map[string][]byte, error) {
-	api := d.typed.AdmissionregistrationV1()
-	mutating, err := api.MutatingWebhookConfigurations().Get(ctx, configurationName, metav1.GetOptions{})
-	if err != nil {
-		return nil, err
-	}
-	validating, err := api.ValidatingWebhookConfigurations().Get(ctx, configurationName, metav1.GetOptions{})
-	if err != nil {
-		return nil, err
-	}
-	bundles := map[string][]byte{}
-	for _, one := range mutating.Webhooks {
-		bundles[one.Name] = one.ClientConfig.CABundle
-	}
-	for _, one := range validating.Webhooks {
-		bundles[one.Name] = one.ClientConfig.CABundle
-	}
-	if len(bundles) == 0 {
-		return nil, errors.New("the configurations have no webhooks")
-	}
-	return bundles, nil
-}
-
-func (d *doctor) registered(ctx context.Context) (string, error) {
-	bundles, err := d.callees(ctx)
-	return count(len(bundles), "webhook", "webhooks"), err
-}
-
-func (d *doctor) bundles(ctx context.Context) (string, error) {
-	bundles, err := d.callees(ctx)
-	if err != nil {
-		return "", err
-	}
-	var latest time.Time
-	for name, bundle := range bundles {
-		certificates := parseCertificates(bundle)
-		if len(certificates) == 0 {
-			return "", fmt.Errorf("the webhook %s has no CA bundle", name)
-		}
-		for _, one := range certificates {
-			if one.NotAfter.After(latest) {
-				latest = one.NotAfter
-			}
-		}
-	}
-	return d.lasts(latest)
-}
-
-// lasts judges the end of a certificate.
-func (d *doctor) lasts(end time.Time) (string, error) {
-	left := end.Sub(d.now()).Round(time.Minute)
-	switch {
-	case left <= 0:
-		return "", fmt.Errorf("ended on %s", end.Format(time.RFC3339))
-	case left < d.flags.expiryWarning:
-		return "", warning{fmt.Errorf("ends on %s, in %s", end.Format(time.RFC3339), left)}
-	}
-	return "until " + end.Format(time.RFC3339), nil
-}
-
-func (d *doctor) servingCertificate(ctx context.Context) (string, error) {
-	secret, err := d.typed.CoreV1().Secrets(d.flags.installation).Get(ctx, d.flags.certificates, metav1.GetOptions{})
-	switch {
-	case apierrors.IsNotFound(err):
-		return "", skipping{fmt.Errorf("there is no Secret %s/%s; name it with --tls-secret", d.flags.installation, d.flags.certificates)}
-	case apierrors.IsForbidden(err):
-		return "", skipping{fmt.Errorf("you may not read the Secret %s/%s", d.flags.installation, d.flags.certificates)}
-	case err != nil:
-		return "", err
-	}
-	chain := parseCertificates(secret.Data["tls.crt"])
-	if len(chain) == 0 {
-		return "", fmt.Errorf("the Secret %s/%s has no certificate in tls.crt", d.flags.installation, d.flags.certificates)
-	}
-	bundles, err := d.callees(ctx)
-	if err != nil {
-		return "", err
-	}
-	for name, bundle := range bundles {
-		roots, between := x509.NewCertPool(), x509.NewCertPool()
-		roots.AppendCertsFromPEM(bundle)
-		for _, one := range chain[1:] {
-			between.AddCert(one)
-		}
-		if _, err := chain[0].Verify(x509.VerifyOptions{Roots: roots, Intermediates: between, CurrentTime: d.now()}); err != nil {
-			return "", fmt.Errorf("the CA bundle of %s does not fit: %w", name, err)
-		}
-	}
-	return d.lasts(chain[0].NotAfter)
-}
-
-func parseCertificates(bundle []byte) []*x509.Certificate {
-	var all []*x509.Certificate
-	for {
-		var block *pem.Block
-		block, bundle = pem.Decode(bundle)
-		if block == nil {
-			return all
-		}
-		if one, err := x509.ParseCertificate(block.Bytes); err == nil {
-			all = append(all, one)
-		}
-	}
 }
 
 func (d *doctor) certManager(ctx context.Context) (string, error) {
