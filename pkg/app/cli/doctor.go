@@ -57,6 +57,7 @@ func newDoctor(flags *checkFlags, now func() time.Time) (*doctor, error) {
 	if err != nil {
 		return nil, fmt.Errorf("reading the kubeconfig: %w", err)
 	}
+	config.WarningHandler = rest.NoWarnings{} // those about the dry runs are not the user's
 	typed, err := kubernetes.NewForConfig(config)
 	if err != nil {
 		return nil, fmt.Errorf("making a client: %w", err)

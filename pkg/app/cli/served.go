@@ -20,6 +20,7 @@ import (
 	discoveryv1 "k8s.io/api/discovery/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/utils/ptr"
 )
 
 // dialPatience bounds one handshake; the API server itself waits 3 s for an answer.
@@ -35,12 +36,16 @@ type callee struct {
 type target struct {
 	// url is set where the webhook has one, service where it has a Service.
 	address, service, namespace string
+	port                        int32 // of the Service
 	serverName                  string
 }
 
 func (c callee) target() (target, error) {
 	if service := c.client.Service; service != nil {
-		return target{service: service.Name, namespace: service.Namespace, serverName: service.Name + "." + service.Namespace + ".svc"}, nil
+		return target{
+			service: service.Name, namespace: service.Namespace, port: ptr.Deref(service.Port, 443),
+			serverName: service.Name + "." + service.Namespace + ".svc",
+		}, nil
 	}
 	if c.client.URL == nil {
 		return target{}, fmt.Errorf("the webhook %s has neither a Service nor a URL", c.webhook)
@@ -219,19 +224,22 @@ func (u unreachable) Unwrap() error { return u.error }
 
 // presentedByPods asks every ready Pod behind a Service.
 func (d *doctor) presentedByPods(ctx context.Context, at target) ([]presented, error) {
+	port, err := d.portName(ctx, at)
+	if err != nil {
+		return nil, err
+	}
 	list, err := d.typed.DiscoveryV1().EndpointSlices(at.namespace).List(ctx, metav1.ListOptions{LabelSelector: discoveryv1.LabelServiceName + "=" + at.service})
 	if err != nil {
 		return nil, unreachable{fmt.Errorf("listing the endpoints of the Service %s/%s: %w", at.namespace, at.service, err)}
 	}
 	var chains []presented
-	behind := 0
 	for _, slice := range list.Items {
+		index := slices.IndexFunc(slice.Ports, func(one discoveryv1.EndpointPort) bool { return ptr.Deref(one.Name, "") == port && one.Port != nil })
+		if index < 0 {
+			continue
+		}
 		for _, pod := range readyPods(slice) {
-			behind++
-			if len(slice.Ports) == 0 || slice.Ports[0].Port == nil {
-				continue
-			}
-			chain, err := d.dialPod(ctx, at, pod, *slice.Ports[0].Port)
+			chain, err := d.dialPod(ctx, at, pod, *slice.Ports[index].Port)
 			if err != nil {
 				return nil, err
 			}
@@ -239,9 +247,27 @@ func (d *doctor) presentedByPods(ctx context.Context, at target) ([]presented, e
 		}
 	}
 	if len(chains) == 0 {
-		return nil, fmt.Errorf("the Service %s/%s has no ready Pod that could be asked, of %d", at.namespace, at.service, behind)
+		return nil, fmt.Errorf("the Service %s/%s has no ready Pod that could be asked", at.namespace, at.service)
 	}
 	return chains, nil
+}
+
+// portName returns the name of the port that the API server calls; endpoints know
+// it by that.
+func (d *doctor) portName(ctx context.Context, at target) (string, error) {
+	service, err := d.typed.CoreV1().Services(at.namespace).Get(ctx, at.service, metav1.GetOptions{})
+	switch {
+	case apierrors.IsNotFound(err):
+		return "", fmt.Errorf("there is no Service %s/%s", at.namespace, at.service)
+	case err != nil:
+		return "", unreachable{fmt.Errorf("reading the Service %s/%s: %w", at.namespace, at.service, err)}
+	}
+	for _, one := range service.Spec.Ports {
+		if one.Port == at.port {
+			return one.Name, nil
+		}
+	}
+	return "", fmt.Errorf("the Service %s/%s has no port %d, which the API server calls", at.namespace, at.service, at.port)
 }
 
 // readyPods returns the names of Pods that get requests, sorted.

@@ -133,7 +133,13 @@ func TestServedCertificateBehindAService(t *testing.T) {
 	ready := &discoveryv1.EndpointSlice{
 		ObjectMeta: metav1.ObjectMeta{Name: "one", Namespace: "extauth-guard", Labels: map[string]string{discoveryv1.LabelServiceName: "extauth-guard"}},
 		Endpoints:  []discoveryv1.Endpoint{{TargetRef: &corev1.ObjectReference{Kind: "Pod", Name: "pod-1"}}},
-		Ports:      []discoveryv1.EndpointPort{{Port: new(int32(9443))}},
+		Ports:      []discoveryv1.EndpointPort{{Name: new("metrics"), Port: new(int32(8080))}, {Name: new("webhook"), Port: new(int32(9443))}},
+	}
+	service := func(port int32) runtime.Object {
+		return &corev1.Service{
+			ObjectMeta: metav1.ObjectMeta{Name: "extauth-guard", Namespace: "extauth-guard"},
+			Spec:       corev1.ServiceSpec{Ports: []corev1.ServicePort{{Name: "metrics", Port: 8080}, {Name: "webhook", Port: port}}},
+		}
 	}
 	secret := func(certificate []byte) runtime.Object {
 		return &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Name: "extauth-guard-tls", Namespace: "extauth-guard"}, Data: map[string][]byte{"tls.crt": certificate}}
@@ -144,20 +150,28 @@ func TestServedCertificateBehindAService(t *testing.T) {
 		want       []string
 	}{
 		"the Secret fits": {
-			objects: []runtime.Object{ready, secret(good)}, wantStatus: passed,
+			objects: []runtime.Object{service(443), ready, secret(good)}, wantStatus: passed,
 			want: []string{"the Secret extauth-guard/extauth-guard-tls for extauth-guard.extauth-guard.svc until", "not what is served: connecting to the Pod extauth-guard/pod-1"},
 		},
 		"the Secret does not fit": {
-			objects: []runtime.Object{ready, secret(wrong)}, wantStatus: failed,
+			objects: []runtime.Object{service(443), ready, secret(wrong)}, wantStatus: failed,
 			want: []string{"the Secret extauth-guard/extauth-guard-tls presents a certificate that the API server does not accept for mutate.example.com"},
 		},
 		"there is no Secret either": {
-			objects: []runtime.Object{ready}, wantStatus: skipped,
+			objects: []runtime.Object{service(443), ready}, wantStatus: skipped,
 			want: []string{"connecting to the Pod", "there is no Secret extauth-guard/extauth-guard-tls; name it with --tls-secret"},
 		},
 		"no Pod is ready": {
-			objects: []runtime.Object{secret(good)}, wantStatus: failed,
+			objects: []runtime.Object{service(443), secret(good)}, wantStatus: failed,
 			want: []string{"the Service extauth-guard/extauth-guard has no ready Pod"},
+		},
+		"another port": {
+			objects: []runtime.Object{service(8443), ready, secret(good)}, wantStatus: failed,
+			want: []string{"has no port 443, which the API server calls"},
+		},
+		"no Service": {
+			objects: []runtime.Object{ready, secret(good)}, wantStatus: failed,
+			want: []string{"there is no Service extauth-guard/extauth-guard"},
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
