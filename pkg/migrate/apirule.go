@@ -6,6 +6,7 @@ package migrate
 import (
 	"fmt"
 	"maps"
+	"slices"
 	"strings"
 	"time"
 )
@@ -32,6 +33,7 @@ func migrateAPIRule(from map[string]any, options Options) Result {
 	if cors := object(old, "corsPolicy"); cors != nil {
 		spec["corsPolicy"] = result.cors(cors)
 	}
+	result.unknown(old, "spec", "host", "gateway", "service", "timeout", "corsPolicy", "rules")
 	protect := false
 	var rules []any
 	for i, entry := range list(old, "rules") {
@@ -101,10 +103,20 @@ func (r *Result) rule(old map[string]any, path string) (map[string]any, bool) {
 			rule[key] = value
 		}
 	}
+	r.unknown(old, path, "path", "methods", "service", "timeout", "mutators", "accessStrategies")
 	if request := r.mutators(old, path); len(request) > 0 {
 		rule["request"] = request
 	}
 	return rule, r.strategy(rule, old, path)
+}
+
+// unknown notes the fields that nobody carries over.
+func (r *Result) unknown(old map[string]any, path string, known ...string) {
+	for _, key := range sortedKeys(old) {
+		if !slices.Contains(known, key) && old[key] != nil {
+			r.note(path+"."+key, "is not carried over")
+		}
+	}
 }
 
 // pathOf turns a regular expression of v1beta1 into a path of v2, "" if that is
@@ -173,6 +185,7 @@ func (r *Result) strategy(rule, old map[string]any, path string) bool {
 		}
 		rule["jwt"] = jwt
 	case "oauth2_introspection":
+		r.unknown(config, path+".accessStrategies[0].config", "required_scope")
 		if scopes := texts(config, "required_scope"); len(scopes) > 0 {
 			r.note(path+".accessStrategies[0].config.required_scope",
 				"scopes %s are not checked by an oauth2-proxy; check them in the application, or add extAuth.restrictions with requiredScopes", strings.Join(scopes, ", "))
@@ -209,6 +222,7 @@ func (r *Result) jwt(config map[string]any, path string) (map[string]any, bool) 
 		if authorizations := list(config, "authorizations"); authorizations != nil {
 			jwt["authorizations"] = authorizations
 		}
+		r.unknown(config, path, "authentications", "authorizations")
 		return jwt, true
 	}
 	issuers, keys := texts(config, "trusted_issuers"), texts(config, "jwks_urls")
@@ -216,6 +230,7 @@ func (r *Result) jwt(config map[string]any, path string) (map[string]any, bool) 
 		r.note(path, "%d trusted_issuers and %d jwks_urls cannot be paired, so the rule is left out and its path is closed; write jwt.authentications by hand", len(issuers), len(keys))
 		return nil, false
 	}
+	r.unknown(config, path, "trusted_issuers", "jwks_urls", "required_scope", "target_audience")
 	authentications := make([]any, 0, len(issuers))
 	for i, issuer := range issuers {
 		authentications = append(authentications, map[string]any{"issuer": issuer, "jwksUri": keys[i]})

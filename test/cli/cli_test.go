@@ -23,6 +23,8 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/client-go/dynamic"
+	"k8s.io/client-go/rest"
+	"k8s.io/klog/v2"
 	"sigs.k8s.io/controller-runtime/pkg/log"
 
 	"github.com/extauth-guard/extauth-guard/pkg/app/cli"
@@ -38,6 +40,7 @@ import (
 
 func TestMain(m *testing.M) {
 	log.SetLogger(logr.Discard())
+	klog.SetLogger(logr.Discard())
 	m.Run()
 }
 
@@ -105,6 +108,14 @@ func (s stage) run(t *testing.T, stdin string, args ...string) (code int, stdout
 	return exit.Code(err), out.String(), errs.String()
 }
 
+// offline runs kubectl-extauth without a cluster.
+func (stage) offline(t *testing.T, stdin string, args ...string) (code int, stdout, stderr string) {
+	t.Helper()
+	var out, errs bytes.Buffer
+	err := cli.Run(t.Context(), args, cli.Streams{In: strings.NewReader(stdin), Out: &out, Err: &errs})
+	return exit.Code(err), out.String(), errs.String()
+}
+
 func parse(t *testing.T, text string) []*unstructured.Unstructured {
 	t.Helper()
 	var all []*unstructured.Unstructured
@@ -143,7 +154,9 @@ func open(t *testing.T) (stage, *controlplane.ControlPlane) {
 	t.Cleanup(func() { assert.NoError(t, plane.Stop()) })
 	s := stage{kubeconfig: filepath.Join(t.TempDir(), "kubeconfig")}
 	require.NoError(t, plane.WriteKubeconfig(s.kubeconfig))
-	s.client, err = dynamic.NewForConfig(plane.Config())
+	config := plane.Config()
+	config.WarningHandler = rest.NoWarnings{}
+	s.client, err = dynamic.NewForConfig(config)
 	require.NoError(t, err)
 	for _, object := range parse(t, world) {
 		_, err := s.create(t.Context(), object)
@@ -211,6 +224,7 @@ func TestAgainstAnAPIServer(t *testing.T) {
 		})
 	}
 
+	t.Run("migrate", func(t *testing.T) { testMigrate(t, s) })
 	t.Run("explain", func(t *testing.T) { testExplain(t, s) })
 	t.Run("report", func(t *testing.T) { testReport(t, s) })
 	t.Run("check", func(t *testing.T) {
