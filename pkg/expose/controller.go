@@ -30,12 +30,10 @@ import (
 
 	"github.com/extauth-guard/extauth-guard/pkg/annotation"
 	"github.com/extauth-guard/extauth-guard/pkg/apirule"
+	"github.com/extauth-guard/extauth-guard/pkg/exposure"
 	"github.com/extauth-guard/extauth-guard/pkg/policy"
 	"github.com/extauth-guard/extauth-guard/pkg/registry"
 )
-
-// manager is the value of the label app.kubernetes.io/managed-by.
-const manager = "extauth-guard"
 
 // Reasons of the events on a Service.
 const (
@@ -205,18 +203,18 @@ func (c *Controller) reconcile(ctx context.Context, name types.NamespacedName) e
 	if err != nil {
 		return fmt.Errorf("reading the Service %s: %w", name, err)
 	}
-	exposure, errs := annotation.ParseExposure(service.Annotations)
+	asked, errs := annotation.ParseExposure(service.Annotations)
 	switch {
 	case len(errs) > 0:
-		return c.report(ctx, service, problem("%s", errs.ToAggregate().Error()))
-	case exposure == nil:
+		return c.report(ctx, service, exposure.Refuse("%s", errs.ToAggregate().Error()))
+	case asked == nil:
 		return c.unexpose(ctx, service)
 	}
-	wanted := request{service: name, uid: service.UID, exposure: *exposure}
+	wanted := exposure.Request{Service: name, UID: service.UID, Annotations: service.Annotations, Exposure: *asked}
 	for _, port := range service.Spec.Ports {
-		wanted.ports = append(wanted.ports, port.Port)
+		wanted.Ports = append(wanted.Ports, port.Port)
 	}
-	done, err := c.expose(ctx, wanted, service.Annotations)
+	done, err := c.expose(ctx, wanted)
 	if err != nil {
 		return c.report(ctx, service, err)
 	}
@@ -225,33 +223,28 @@ func (c *Controller) reconcile(ctx context.Context, name types.NamespacedName) e
 }
 
 // expose makes or updates the APIRule and says in a sentence what is there now.
-func (c *Controller) expose(ctx context.Context, wanted request, annotations map[string]string) (string, error) {
-	if annotations[annotation.Inject] == "false" {
-		return "", problem("the Service says %s: \"false\", but what is exposed by annotation is always protected; remove one of the two", annotation.Inject)
-	}
-	port, err := wanted.port()
+func (c *Controller) expose(ctx context.Context, wanted exposure.Request) (string, error) {
+	object, err := wanted.Open(c.options.Gateway)
 	if err != nil {
 		return "", err
 	}
-	gateway := wanted.gateway(c.options.Gateway)
-	object := wanted.open(port, gateway)
 	facts := c.options.World.Facts(ctx, apirule.Parse(object, ""))
 	facts.Now = c.options.Now()
-	protected, authorizers, err := protect(object, facts, c.options.Settings)
+	protected, authorizers, err := exposure.Protect(object, facts, c.options.Settings)
 	if err != nil {
 		return "", err
 	}
-	host := policy.FullHost(wanted.exposure.Host, facts.GatewayDomains[gateway])
+	host := policy.FullHost(wanted.Exposure.Host, facts.GatewayDomains[wanted.Gateway(c.options.Gateway)])
 	if err := c.store(ctx, wanted, host, protected); err != nil {
 		return "", err
 	}
-	return fmt.Sprintf("exposed as %s by the APIRule %s, protected by %s", host, wanted.service.Name, join(authorizers)), nil
+	return fmt.Sprintf("exposed as %s by the APIRule %s, protected by %s", host, wanted.Service.Name, join(authorizers)), nil
 }
 
 // report says a sentence to the author of the Service. What is no sentence is
 // returned, to be tried again.
 func (c *Controller) report(ctx context.Context, service *corev1.Service, err error) error {
-	var text sentence
+	var text exposure.Refusal
 	if !errors.As(err, &text) {
 		return err
 	}

@@ -19,25 +19,26 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/extauth-guard/extauth-guard/pkg/annotation"
+	"github.com/extauth-guard/extauth-guard/pkg/exposure"
 	"github.com/extauth-guard/extauth-guard/pkg/policy"
 )
 
 // store creates the APIRule, or updates the one that the Service owns.
-func (c *Controller) store(ctx context.Context, wanted request, host string, object map[string]any) error {
-	existing, err := c.apirules(wanted.service.Namespace).Get(ctx, wanted.service.Name, metav1.GetOptions{})
+func (c *Controller) store(ctx context.Context, wanted exposure.Request, host string, object map[string]any) error {
+	existing, err := c.apirules(wanted.Service.Namespace).Get(ctx, wanted.Service.Name, metav1.GetOptions{})
 	switch {
 	case apierrors.IsNotFound(err):
 		if err := c.claim(wanted, host); err != nil {
 			return err
 		}
-		_, err = c.apirules(wanted.service.Namespace).Create(ctx, &unstructured.Unstructured{Object: object}, metav1.CreateOptions{})
+		_, err = c.apirules(wanted.Service.Namespace).Create(ctx, &unstructured.Unstructured{Object: object}, metav1.CreateOptions{})
 		return refusal("creating", wanted, err)
 	case err != nil:
-		return fmt.Errorf("reading the APIRule %s: %w", wanted.service, err)
+		return fmt.Errorf("reading the APIRule %s: %w", wanted.Service, err)
 	case existing.GetDeletionTimestamp() != nil:
-		return fmt.Errorf("the APIRule %s is still being deleted", wanted.service)
-	case !metav1.IsControlledBy(existing, &metav1.ObjectMeta{UID: wanted.uid}):
-		return problem("there is an APIRule %s that does not belong to the Service, and it is never taken over; rename or delete it, or remove the annotation", wanted.service)
+		return fmt.Errorf("the APIRule %s is still being deleted", wanted.Service)
+	case !metav1.IsControlledBy(existing, &metav1.ObjectMeta{UID: wanted.UID}):
+		return exposure.Refuse("there is an APIRule %s that does not belong to the Service, and it is never taken over; rename or delete it, or remove the annotation", wanted.Service)
 	}
 	spec, _ := prune(existing.Object["spec"]).(map[string]any)
 	if reflect.DeepEqual(normal(spec), normal(object["spec"])) {
@@ -53,36 +54,36 @@ func (c *Controller) store(ctx context.Context, wanted request, host string, obj
 	}
 	maps.Copy(annotations, (&unstructured.Unstructured{Object: object}).GetAnnotations())
 	existing.SetAnnotations(annotations)
-	_, err = c.apirules(wanted.service.Namespace).Update(ctx, existing, metav1.UpdateOptions{})
+	_, err = c.apirules(wanted.Service.Namespace).Update(ctx, existing, metav1.UpdateOptions{})
 	return refusal("updating", wanted, err)
 }
 
 // refusal turns what the API server refused for good into a sentence; everything
 // else may pass.
-func refusal(doing string, wanted request, err error) error {
+func refusal(doing string, wanted exposure.Request, err error) error {
 	switch {
 	case err == nil:
 		return nil
 	case apierrors.IsInvalid(err), apierrors.IsForbidden(err), apierrors.IsBadRequest(err), apierrors.IsMethodNotSupported(err):
-		return problem("the API server refused the APIRule: %s", err.Error())
+		return exposure.Refuse("the API server refused the APIRule: %s", err.Error())
 	case apierrors.IsNotFound(err):
-		return problem("the cluster has no APIRules of the version v2: install Kyma's API Gateway module")
+		return exposure.Refuse("the cluster has no APIRules of the version v2: install Kyma's API Gateway module")
 	}
-	return fmt.Errorf("%s the APIRule %s: %w", doing, wanted.service, err)
+	return fmt.Errorf("%s the APIRule %s: %w", doing, wanted.Service, err)
 }
 
 // claim takes a host for a Service, or says who has it. Kyma takes the first of
 // two APIRules with one host and puts the other in Error (Kyma api-gateway 3.10,
 // "Host is occupied by another Virtual Service").
-func (c *Controller) claim(wanted request, host string) error {
-	if holder, held := c.claims[host]; held && holder != wanted.service {
+func (c *Controller) claim(wanted exposure.Request, host string) error {
+	if holder, held := c.claims[host]; held && holder != wanted.Service {
 		return taken(host, "the Service "+holder.String())
 	}
-	if by := c.exposedBy(host, wanted.service); by != "" {
+	if by := c.exposedBy(host, wanted.Service); by != "" {
 		return taken(host, by)
 	}
-	maps.DeleteFunc(c.claims, func(_ string, holder types.NamespacedName) bool { return holder == wanted.service })
-	c.claims[host] = wanted.service
+	maps.DeleteFunc(c.claims, func(_ string, holder types.NamespacedName) bool { return holder == wanted.Service })
+	c.claims[host] = wanted.Service
 	return nil
 }
 
@@ -107,7 +108,7 @@ func (c *Controller) exposedBy(host string, self types.NamespacedName) string {
 }
 
 func taken(host, by string) error {
-	return problem("the host %s is taken by %s; choose another one", host, by)
+	return exposure.Refuse("the host %s is taken by %s; choose another one", host, by)
 }
 
 // remove deletes the APIRule if the Service owns it.

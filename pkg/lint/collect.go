@@ -43,7 +43,7 @@ func (l Linter) Collect(ctx context.Context, files []manifest.File, world *regis
 	whole := slices.ContainsFunc(world.Policies(), policy.ClusterPolicy.ForbidsOptOut)
 	// Injection depends on facts that may come later in the input.
 	brought := users{}
-	err := each(ctx, files, []string{apirule.Kind}, func(object map[string]any) {
+	err := each(ctx, files, []string{apirule.Kind, annotation.Expose}, func(object map[string]any) {
 		view, ok := l.Stored(ctx, object)
 		switch {
 		case ok && whole:

@@ -28,9 +28,14 @@ import (
 	"github.com/extauth-guard/extauth-guard/pkg/registry"
 )
 
-// Unreadable is the code of what is no manifest; it is the only one that is not
-// the policy's.
-const Unreadable = "ManifestUnreadable"
+// The codes that are not the policy's, because admission never meets them.
+const (
+	// Unreadable is what is no manifest.
+	Unreadable = "ManifestUnreadable"
+	// NotExposed is a Service that asks to be exposed and would not be; in a cluster
+	// an event and an annotation of the Service say so.
+	NotExposed = "ServiceNotExposed"
+)
 
 // Finding is one thing that is wrong, and where. Its JSON form is API.
 type Finding struct {
@@ -77,6 +82,9 @@ type Linter struct {
 	Settings policy.Settings
 	// Namespace is that of objects which do not name one.
 	Namespace string
+	// Gateway is that of Services which ask to be exposed and name none; "" where no
+	// Service is exposed by annotation.
+	Gateway string
 	// Now is when exemptions of ExtAuthPolicies have to hold.
 	Now time.Time
 	// Complete is true if Source knows a whole cluster. Files are never all
@@ -156,6 +164,7 @@ func (l Linter) document(ctx context.Context, file string, document manifest.Doc
 		for _, one := range found {
 			findings = append(findings, l.place(file, document, object, one))
 		}
+		findings = append(findings, l.exposed(ctx, file, document, object)...)
 	}
 	return findings, objects
 }
@@ -178,9 +187,14 @@ func (l Linter) place(file string, document manifest.Document, object manifest.O
 		File: file, Line: line, Column: column, Source: sourceLine(document, line),
 		Kind: about.kind, Namespace: about.namespace, Name: about.name,
 		Path:    one.Err.Field,
-		Message: strings.TrimSuffix(one.Err.ErrorBody(), fmt.Sprintf(" [%s]", one.Code)),
+		Message: message(one),
 		Subject: one.Subject,
 	}
+}
+
+// message is the sentence without the code, which has a place of its own.
+func message(one policy.Finding) string {
+	return strings.TrimSuffix(one.Err.ErrorBody(), fmt.Sprintf(" [%s]", one.Code))
 }
 
 func sourceLine(document manifest.Document, line int) string {
@@ -227,10 +241,18 @@ func (l Linter) checkAPIRule(ctx context.Context, about identity, object map[str
 	return l.CheckStored(ctx, l.stored(ctx, object))
 }
 
-// Stored returns an APIRule as the webhook would have it stored; it is false for
-// every other object, and for an APIRule v1beta1.
+// Stored returns an APIRule as the webhook would have it stored, or the one that a
+// Service asks for by annotation; it is false for every other object, and for an
+// APIRule v1beta1.
 func (l Linter) Stored(ctx context.Context, object map[string]any) (apirule.View, bool) {
 	about := identify(object, l.Namespace)
+	if about.groupKind() == "Service" {
+		open, asks, err := l.derive(object)
+		if !asks || err != nil {
+			return apirule.View{}, false
+		}
+		return l.stored(ctx, open), true
+	}
 	if about.groupKind() != apirule.Kind+"."+apirule.Group || len(policy.CheckVersion(about.apiVersion)) > 0 {
 		return apirule.View{}, false
 	}

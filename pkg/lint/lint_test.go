@@ -412,3 +412,55 @@ func TestPoliciesInTheInput(t *testing.T) {
 		"49 deny OptOutForbidden was-exempt metadata.namespace",
 	}, places), "(-want +got)")
 }
+
+// A Service that asks to be exposed is judged by the APIRule that it would get.
+func TestServicesThatAskToBeExposed(t *testing.T) {
+	const cr = "---\napiVersion: operator.kyma-project.io/v1alpha2\nkind: Istio\nmetadata: {name: default, namespace: kyma-system}\n" +
+		"spec: {config: {authorizers: [{name: oauth2-proxy, service: oauth2-proxy.auth.svc.cluster.local, port: 80, pathPrefix: /v}]}}\n"
+	const other = "---\napiVersion: gateway.kyma-project.io/v2\nkind: APIRule\nmetadata: {name: other, namespace: shop}\n" +
+		"spec: {hosts: [other], gateway: a/b, service: {name: web, port: 80}, rules: [{path: /*, methods: [GET], extAuth: {authorizers: [corp]}}]}\n"
+	for name, tc := range map[string]struct {
+		annotations, ports, more string
+		namespace                string
+		nobody                   bool // no Service is exposed by annotation
+		want                     []string
+	}{
+		"protected":                  {annotations: "extauth-guard.io/expose: web", more: cr},
+		"an authorizer with a typo":  {annotations: "extauth-guard.io/expose: web, extauth-guard.io/authorizers: oauth2-prox", more: cr, want: []string{"4 AuthorizerNotRegistered APIRule spec.rules[0].extAuth.authorizers[0]"}},
+		"no Istio CR":                {annotations: "extauth-guard.io/expose: web", want: []string{"4 RegistryUnknown APIRule spec.rules[0].extAuth.authorizers[0]"}},
+		"another authorizer on Pods": {annotations: "extauth-guard.io/expose: web", more: cr + other, want: []string{"4 AuthorizerConflict APIRule spec.rules[0].extAuth.authorizers[0]", "15 AuthorizerNotRegistered APIRule spec.rules[0].extAuth.authorizers[0]", "15 AuthorizerConflict APIRule spec.rules[0].extAuth.authorizers[0]"}},
+		"two ports and no choice":    {annotations: "extauth-guard.io/expose: web", ports: "{port: 80}, {port: 81}", more: cr, want: []string{"4 ServiceNotExposed Service metadata.annotations[extauth-guard.io/expose]"}},
+		"opted out at once":          {annotations: `extauth-guard.io/expose: web, extauth-guard.io/inject: "false"`, more: cr, want: []string{"4 ServiceNotExposed Service metadata.annotations[extauth-guard.io/expose]"}},
+		"that of an authorizer":      {annotations: "extauth-guard.io/expose: web", namespace: "auth", more: strings.ReplaceAll(cr, "oauth2-proxy.auth", "web.auth"), want: []string{"4 ServiceNotExposed Service metadata.annotations[extauth-guard.io/expose]"}},
+		"where nobody exposes":       {annotations: "extauth-guard.io/expose: web, extauth-guard.io/authorizers: oauth2-prox", nobody: true, more: cr},
+		"a host that is none":        {annotations: "extauth-guard.io/expose: W_b", more: cr, want: []string{"4 InvalidAnnotation Service metadata.annotations[extauth-guard.io/expose]"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if tc.ports == "" {
+				tc.ports = "{port: 80}"
+			}
+			if tc.namespace == "" {
+				tc.namespace = "shop"
+			}
+			path := filepath.Join(t.TempDir(), "a.yaml")
+			require.NoError(t, os.WriteFile(path, fmt.Appendf(nil, "apiVersion: v1\nkind: Service\nmetadata: {name: web, namespace: %s, annotations: {\n%s}}\nspec: {selector: {app: web}, ports: [%s]}\n%s",
+				tc.namespace, tc.annotations, tc.ports, tc.more), 0o600))
+			files, err := manifest.Find([]string{path}, nil)
+			require.NoError(t, err)
+			world := registry.NewWorld("")
+			linter := lint.Linter{Source: world, Settings: policy.DefaultSettings(), Now: now(), Strict: true, Gateway: "kyma-system/kyma-gateway"}
+			if tc.nobody {
+				linter.Gateway = ""
+			}
+			require.NoError(t, linter.Collect(t.Context(), files.List, world))
+			var found recorder
+			_, err = linter.Run(t.Context(), files.List, &found)
+			require.NoError(t, err)
+			var got []string
+			for _, one := range found.findings {
+				got = append(got, fmt.Sprintf("%d %s %s %s", one.Line, one.Code, one.Kind, one.Path))
+			}
+			assert.Equal(t, tc.want, got)
+		})
+	}
+}

@@ -84,6 +84,10 @@ func sarifRules() []sarifRule {
 		ID: Unreadable, ShortDescription: sarifText{"The file or document cannot be read."},
 		Help:                 sarifText{"Correct the YAML or JSON at the place that the message names."},
 		DefaultConfiguration: sarifConfiguration{sarifLevel(policy.Deny)},
+	}, {
+		ID: NotExposed, ShortDescription: sarifText{"A Service asks to be exposed and would not be."},
+		Help:                 sarifText{"Correct its annotations as the message says."},
+		DefaultConfiguration: sarifConfiguration{sarifLevel(policy.Warn)},
 	}}
 	for _, reference := range policy.References() {
 		rules = append(rules, sarifRule{

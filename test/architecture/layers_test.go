@@ -36,13 +36,14 @@ func layers() map[string]int {
 		"policy":   2, // the decisions
 
 		"bootstrap": 3, // Step, Run, Result
+		"exposure":  3, // a Service's annotations to the APIRule they ask for
 		"helm":      3, // the only package that knows Helm
 		"registry":  3, // where authorizers are known from
 		"report":    3, // host coverage
 
 		"audit":            4, // the cluster's APIRules to findings
 		"certs":            4, // serving certificates
-		"expose":           4, // Service annotation to APIRule
+		"expose":           4, // keeps the APIRules that Services ask for
 		"lint":             4, // manifests to findings
 		"registry/cluster": 4, // the registry from informers
 		"reinject":         4, // late annotations to existing APIRules

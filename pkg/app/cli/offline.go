@@ -60,6 +60,7 @@ type known struct {
 	source    registry.Source
 	settings  policy.Settings
 	namespace string
+	gateway   string
 	complete  bool
 	world     *registry.World
 	now       time.Time
@@ -71,13 +72,13 @@ type known struct {
 
 // linter returns a linter that knows all of it.
 func (k *known) linter() lint.Linter {
-	return lint.Linter{Source: k.source, Settings: k.settings, Namespace: k.namespace, Now: k.now, Complete: k.complete}
+	return lint.Linter{Source: k.source, Settings: k.settings, Namespace: k.namespace, Gateway: k.gateway, Now: k.now, Complete: k.complete}
 }
 
 // gather collects everything that is known, from the manifests, the flags and,
 // if asked to, the cluster.
 func (f *worldFlags) gather(ctx context.Context, files []manifest.File) (*known, error) {
-	settings, err := f.settings()
+	settings, gateway, err := f.settings()
 	if err != nil {
 		return nil, exit.UsageError(err)
 	}
@@ -86,7 +87,7 @@ func (f *worldFlags) gather(ctx context.Context, files []manifest.File) (*known,
 		namespace = "default"
 	}
 	world := registry.NewWorld("no Istio CR was given; give it with --istio-cr, name the --authorizers, or use --live")
-	all := &known{source: world, world: world, settings: settings, namespace: namespace, now: time.Now(), stop: func() {}}
+	all := &known{source: world, world: world, settings: settings, gateway: gateway, namespace: namespace, now: time.Now(), stop: func() {}}
 	if f.live {
 		if world, err = all.connect(ctx, f); err != nil {
 			return nil, exit.UsageError(err)
@@ -140,15 +141,17 @@ func (f *worldFlags) applyRegistry(world *registry.World) error {
 	return nil
 }
 
-func (f *worldFlags) settings() (policy.Settings, error) {
+// settings returns those of the configuration, and the Gateway of Services that are
+// exposed by annotation; "" if none is.
+func (f *worldFlags) settings() (_ policy.Settings, gateway string, _ error) {
 	choices := config.DefaultWebhook()
 	if f.config != "" {
 		raw, err := os.ReadFile(f.config)
 		if err != nil {
-			return policy.Settings{}, fmt.Errorf("reading --config: %w", err)
+			return policy.Settings{}, "", fmt.Errorf("reading --config: %w", err)
 		}
 		if choices, err = config.LoadWebhook(raw); err != nil {
-			return policy.Settings{}, fmt.Errorf("reading --config: %w", err)
+			return policy.Settings{}, "", fmt.Errorf("reading --config: %w", err)
 		}
 	}
 	settings := policy.Settings{
@@ -160,7 +163,10 @@ func (f *worldFlags) settings() (policy.Settings, error) {
 	for _, name := range append(policy.SystemNamespaces(), choices.Policy.ExcludedNamespaces...) {
 		settings.ExcludedNamespaces[name] = true
 	}
-	return settings, nil
+	if choices.Controllers.Expose.Enabled {
+		gateway = choices.Controllers.Expose.Gateway
+	}
+	return settings, gateway, nil
 }
 
 // connect starts watches and waits until they have read the cluster.
