@@ -5,11 +5,13 @@ package cli
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
 )
 
 func TestPerformAndPrint(t *testing.T) {
@@ -18,6 +20,7 @@ func TestPerformAndPrint(t *testing.T) {
 	}
 	var text strings.Builder
 	printer := &checkPrinter{w: &text}
+	all := []checked{}
 	failures := perform(t.Context(), []checkup{
 		{"one", "is fine", "never shown", true, ends("v1", nil)},
 		{"one", "could be better", "mend it", true, ends("", warning{errors.New("it is old")})},
@@ -25,7 +28,13 @@ func TestPerformAndPrint(t *testing.T) {
 		{"two", "is broken", "repair it", false, ends("", errors.New("gone"))},
 		{"two", "is fatally broken", "", true, ends("", errors.New("lost"))},
 		{"two", "is not reached", "", true, ends("", nil)},
-	}, printer.print)
+	}, func(one checked) {
+		all = append(all, one)
+		printer.print(one)
+	})
+	raw, err := json.MarshalIndent(all, "", "  ")
+	require.NoError(t, err)
+	golden(t, "check.json.golden", string(raw)+"\n")
 	assert.Equal(t, 2, failures)
 	assert.Equal(t, `one
   √ is fine: v1

@@ -31,8 +31,8 @@ func newExplain(streams Streams) *cobra.Command {
 		Long: `Say for each rule of an APIRule of the cluster whether a request must pass an
 authorizer, where that comes from, and whether the way from the host to the Pod is
 complete: effective Service, what asked for injection, authorizer, Istio CR, mesh
-configuration, the authorizer's endpoints and sidecars. Every gap has a code and
-the fix.
+configuration, the authorizer's endpoints, sidecars, and the policies that match.
+Every gap has a code and the fix.
 
 Exit code 1 means that a rule is not protected or something denies.`,
 		Example: `  kubectl extauth explain cart -n shop
@@ -56,9 +56,17 @@ type explanation struct {
 	Protected bool            `json:"protected"`
 	Registry  registryState   `json:"registry"`
 	Skipped   policy.Reason   `json:"skipped,omitempty"`
-	Rules     []explainedRule `json:"rules"`
+	// Policies are the ExtAuthPolicies that match, and how the APIRule stands to
+	// them.
+	Policies []explainedPolicy `json:"policies"`
+	Rules    []explainedRule   `json:"rules"`
 	// Findings are those that belong to no rule.
 	Findings []explainedFinding `json:"findings"`
+}
+
+type explainedPolicy struct {
+	Name  string       `json:"name"`
+	State policy.State `json:"state"`
 }
 
 type registryState struct {
@@ -153,12 +161,15 @@ func explain(ctx context.Context, all *known, view apirule.View) explanation {
 	findings := linter.CheckStored(ctx, view)
 	explained := explanation{
 		Namespace: view.Namespace, Name: view.Name, Host: view.Host(), Gateway: view.Gateway,
-		Skipped: injection.Skipped, Findings: []explainedFinding{}, Rules: []explainedRule{},
+		Skipped: injection.Skipped, Findings: []explainedFinding{}, Rules: []explainedRule{}, Policies: []explainedPolicy{},
 		Registry: registryState{
 			Known: facts.Registry.Known, Reason: facts.Registry.Reason, Origin: facts.Registry.Origin,
 			State: facts.Registry.State, Names: append([]string{}, facts.Registry.Names()...),
 		},
 		Protected: len(view.Rules) > 0 && !policy.Denies(findings),
+	}
+	for _, one := range policy.Assess(view, facts, all.settings) {
+		explained.Policies = append(explained.Policies, explainedPolicy{one.Policy, one.State})
 	}
 	for _, rule := range view.Rules {
 		one := explainRule(rule, facts)
@@ -230,6 +241,9 @@ func (e explanation) print(w io.Writer) error {
 		fmt.Fprintf(&text, "  registry   %s in %s%s\n", strings.Join(e.Registry.Names, ", "), e.Registry.Origin, state)
 	} else {
 		fmt.Fprintf(&text, "  registry   not known: %s\n", e.Registry.Reason)
+	}
+	for _, one := range e.Policies {
+		fmt.Fprintf(&text, "  policy     %s matches: %s\n", one.Name, strings.ToLower(string(one.State)))
 	}
 	if e.Skipped != "" {
 		fmt.Fprintf(&text, "  left alone %s: %s\n", e.Skipped, e.Skipped.Text())

@@ -5,7 +5,9 @@ package cli_test
 
 import (
 	"os"
+	"os/exec"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -101,6 +103,31 @@ func TestInjectDiff(t *testing.T) {
  ---
  kind: ConfigMap
 `, stdout)
+}
+
+// What --diff prints is a patch to others too.
+func TestInjectDiffApplies(t *testing.T) {
+	if _, err := exec.LookPath("git"); err != nil {
+		t.Skip("needs git")
+	}
+	for name, text := range map[string]string{"as it is": shop, "without a last line end": strings.TrimSuffix(shop, "\n"), "in braces, at the end": `{"apiVersion": "gateway.kyma-project.io/v2", "kind": "APIRule", "metadata": {"name": "a", "annotations": {"extauth-guard.io/inject": "true"}}, "spec": {"rules": [{"path": "/"}]}}`} {
+		t.Run(name, func(t *testing.T) {
+			folder := t.TempDir()
+			path := filepath.Join(folder, "shop.yaml")
+			require.NoError(t, os.WriteFile(path, []byte(text), 0o600))
+			_, whole, _ := run(t, text, "inject", "-", "-q")
+			t.Chdir(folder)
+			code, diff, stderr := run(t, "", "inject", "shop.yaml", "--diff", "-q")
+			require.Equal(t, 0, code, stderr)
+			apply := exec.CommandContext(t.Context(), "git", "apply", "-")
+			apply.Stdin = strings.NewReader(diff)
+			out, err := apply.CombinedOutput()
+			require.NoError(t, err, "%s\n%s", out, diff)
+			patched, err := os.ReadFile(path)
+			require.NoError(t, err)
+			assert.Equal(t, strings.TrimSuffix(whole, "\n"), strings.TrimSuffix(string(patched), "\n"))
+		})
+	}
 }
 
 func TestInjectInPlace(t *testing.T) {
