@@ -110,6 +110,10 @@ func (r Report) markdown(w io.Writer) error {
 	for _, host := range r.Hosts {
 		fmt.Fprintf(&text, "| %s | %s | %s | %s | %s |\n", cell(host.Host), host.Protection, cell(host.object()), cell(host.by()), cell(host.codes()))
 	}
+	text.WriteString("\n## Teams\n\n| Namespace | Hosts | Protected | Partly | Open | Unguarded | Deny | Warn |\n|---|---|---|---|---|---|---|---|\n")
+	for _, one := range r.Teams {
+		fmt.Fprintf(&text, "| %s | %d | %d | %d | %d | %d | %d | %d |\n", cell(one.Namespace), one.Hosts, one.Protected, one.Partly, one.Open, one.Unguarded, one.Deny, one.Warn)
+	}
 	if len(r.Exemptions) > 0 {
 		text.WriteString("\n## Exemptions\n\n| Policy | APIRule | Paths | Reason | Owner | Expires |\n|---|---|---|---|---|---|\n")
 	}

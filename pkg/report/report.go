@@ -9,6 +9,7 @@
 package report
 
 import (
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -40,6 +41,7 @@ type Report struct {
 	Generated  time.Time   `json:"generated"`
 	Source     string      `json:"source"`
 	Summary    Summary     `json:"summary"`
+	Teams      []Team      `json:"teams"`
 	Hosts      []Host      `json:"hosts"`
 	Exemptions []Exemption `json:"exemptions"`
 }
@@ -53,6 +55,12 @@ type Summary struct {
 	Unguarded int `json:"unguarded"`
 	Deny      int `json:"deny"`
 	Warn      int `json:"warn"`
+}
+
+// Team counts what is in one namespace, which is what a team owns.
+type Team struct {
+	Namespace string `json:"namespace"`
+	Summary
 }
 
 // Host is one object that exposes a host.
@@ -182,8 +190,17 @@ func New(generated time.Time, source string, hosts []Host, exemptions []Exemptio
 	slices.SortStableFunc(report.Hosts, func(a, b Host) int {
 		return strings.Compare(a.Host+"\x00"+a.Namespace+"\x00"+a.Name, b.Host+"\x00"+b.Namespace+"\x00"+b.Name)
 	})
+	teams := map[string]*Team{}
 	for _, host := range report.Hosts {
 		report.Summary.add(host)
+		if teams[host.Namespace] == nil {
+			teams[host.Namespace] = &Team{Namespace: host.Namespace}
+		}
+		teams[host.Namespace].add(host)
+	}
+	report.Teams = make([]Team, 0, len(teams))
+	for _, namespace := range slices.Sorted(maps.Keys(teams)) {
+		report.Teams = append(report.Teams, *teams[namespace])
 	}
 	return report
 }

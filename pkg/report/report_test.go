@@ -83,6 +83,14 @@ func TestSummary(t *testing.T) {
 	assert.Equal(t, report.Summary{Hosts: 4, Protected: 1, Partly: 1, Open: 1, Unguarded: 1, Deny: 1, Warn: 1}, sample().Summary)
 }
 
+func TestTeams(t *testing.T) {
+	assert.Equal(t, []report.Team{
+		{Namespace: "lab", Summary: report.Summary{Hosts: 1, Open: 1}},
+		{Namespace: "legacy", Summary: report.Summary{Hosts: 1, Unguarded: 1}},
+		{Namespace: "shop", Summary: report.Summary{Hosts: 2, Protected: 1, Partly: 1, Deny: 1, Warn: 1}},
+	}, sample().Teams)
+}
+
 func TestJSONIsTheReport(t *testing.T) {
 	var got report.Report
 	decoder := json.NewDecoder(strings.NewReader(render(t, report.JSON)))
@@ -110,7 +118,7 @@ func TestMarkdownTablesStayTables(t *testing.T) {
 	for line := range strings.Lines(render(t, report.Markdown)) {
 		if strings.HasPrefix(line, "|") {
 			columns := strings.Count(strings.ReplaceAll(line, `\|`, ""), "|") - 1
-			assert.Contains(t, []int{5, 6}, columns, line)
+			assert.Contains(t, []int{5, 6, 8}, columns, line)
 			assert.NotContains(t, line, "<script>")
 		}
 	}
@@ -146,7 +154,7 @@ func TestPageIsSelfContained(t *testing.T) {
 	}
 	walk(document)
 	assert.Equal(t, 1, scripts, "only ours")
-	assert.Equal(t, 1+4+1+2, rows)
+	assert.Equal(t, 1+4+1+3+1+2, rows)
 }
 
 func TestUnknownFormat(t *testing.T) {
