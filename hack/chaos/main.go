@@ -44,8 +44,8 @@ func run(ctx context.Context, options chaos.Options) error {
 		switch {
 		case r.Wrong > 0:
 			return fmt.Errorf("%s: %d answers were wrong", r.Fault, r.Wrong)
-		case r.Lossless && r.Failed > 0:
-			return fmt.Errorf("%s: %d admissions failed although a replica was there", r.Fault, r.Failed)
+		case r.Failed > r.Losses:
+			return fmt.Errorf("%s: %d admissions failed, and no more than %d may", r.Fault, r.Failed, r.Losses)
 		}
 	}
 	return nil

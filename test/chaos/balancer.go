@@ -13,7 +13,8 @@ import (
 )
 
 // balancer forwards TCP connections on the loopback to backends in turn, as a
-// Service does, and can cut all of them at once, as a network does.
+// Service does, and can cut all of them at once, as a network does. A backend
+// that does not answer is its client's problem: kube-proxy tries no other either.
 type balancer struct {
 	listener net.Listener
 	next     atomic.Uint64
@@ -85,20 +86,14 @@ func (b *balancer) forward(client net.Conn) {
 	both.Wait()
 }
 
-// dial tries each backend once.
 func (b *balancer) dial() (net.Conn, error) {
 	b.mu.Lock()
 	backends := b.backends
 	b.mu.Unlock()
-	err := errors.New("no backend")
-	for range backends {
-		var conn net.Conn
-		conn, err = net.Dial("tcp", backends[b.next.Add(1)%uint64(len(backends))]) //nolint:noctx // loopback answers at once
-		if err == nil {
-			return conn, nil
-		}
+	if len(backends) == 0 {
+		return nil, errors.New("no backend")
 	}
-	return nil, err
+	return net.Dial("tcp", backends[b.next.Add(1)%uint64(len(backends))]) //nolint:noctx // loopback answers at once
 }
 
 func (b *balancer) keep(conns ...net.Conn) {

@@ -22,7 +22,13 @@ type testCase struct {
 	rules       []any
 	refusal     string
 	stored      string // spec.rules as JSON
+	// exempt is a case that is admitted until the exemption for it is over, and
+	// then refused.
+	exempt bool
 }
+
+// exemptName is the name of the APIRule with the exemption.
+const exemptName = "exempt"
 
 var cases = []testCase{
 	{
@@ -58,6 +64,12 @@ var cases = []testCase{
 		rules:       []any{rule(map[string]any{"noAuth": true})},
 		refusal:     "[InvalidAnnotation]",
 	},
+	{
+		name:   "what a policy refuses is admitted as long as it is exempt",
+		rules:  []any{rule(map[string]any{"noAuth": true})},
+		stored: `[{"methods":["GET"],"noAuth":true,"path":"/*"}]`,
+		exempt: true,
+	},
 }
 
 func rule(strategy map[string]any) map[string]any {
@@ -70,13 +82,25 @@ func extAuth(names ...any) map[string]any {
 	return map[string]any{"extAuth": map[string]any{"authorizers": names}}
 }
 
+// by is the case at what the clocks say.
+func (c testCase) by(clocks reading) testCase {
+	if c.exempt && clocks == ahead {
+		c.refusal = "[PolicyViolation]"
+	}
+	return c
+}
+
 func (c testCase) object(name string) *unstructured.Unstructured {
+	host := name + ".example.com"
+	if c.exempt {
+		name, host = exemptName, name+exemptHosts
+	}
 	object := &unstructured.Unstructured{Object: map[string]any{
 		"apiVersion": "gateway.kyma-project.io/v2",
 		"kind":       "APIRule",
 		"metadata":   map[string]any{"name": name, "namespace": namespace},
 		"spec": map[string]any{
-			"hosts":   []any{name + ".example.com"},
+			"hosts":   []any{host},
 			"gateway": "kyma-system/kyma-gateway",
 			"service": map[string]any{"name": "app", "port": int64(80)},
 			"rules":   c.rules,

@@ -89,6 +89,7 @@ type load struct {
 	client  dynamic.ResourceInterface
 	tally   atomic.Pointer[tally]
 	unknown atomic.Bool // while the registry may be unknown to a replica
+	clocks  atomic.Pointer[clocks]
 	serial  atomic.Int64
 }
 
@@ -96,6 +97,7 @@ func newLoad(client dynamic.Interface) *load {
 	apirules := schema.GroupVersionResource{Group: "gateway.kyma-project.io", Version: "v2", Resource: "apirules"}
 	l := &load{client: client.Resource(apirules).Namespace(namespace)}
 	l.tally.Store(&tally{})
+	l.clocks.Store(&clocks{onTime})
 	return l
 }
 
@@ -106,33 +108,66 @@ func (l *load) run(ctx context.Context, workers int) {
 		all.Go(func() {
 			random := rand.New(rand.NewPCG(1, uint64(worker))) //nolint:gosec // a load, not a secret
 			for ctx.Err() == nil {
-				l.request(ctx, cases[random.IntN(len(cases))], random.IntN(4) == 0)
+				one, next := cases[random.IntN(len(cases))], cases[random.IntN(len(cases))]
+				l.request(ctx, one, next, random.IntN(4) == 0)
 			}
 		})
 	}
 	all.Wait()
 }
 
-// request sends one request: a dry run, or a real create that is deleted again.
-func (l *load) request(ctx context.Context, one testCase, stored bool) {
-	counted := l.tally.Load()
+// request sends a create: a dry run, or a real one, after which the object is made
+// another case by an update, and deleted again. The case with an exemption has one
+// name for all workers and is never stored.
+func (l *load) request(ctx context.Context, one, next testCase, stored bool) {
 	object := one.object(fmt.Sprintf("load-%d", l.serial.Add(1)))
-	options := metav1.CreateOptions{DryRun: []string{metav1.DryRunAll}}
-	if stored {
-		options.DryRun = nil
-	}
-	result, err := l.client.Create(ctx, object, options)
-	if ctx.Err() != nil {
+	if !stored || one.exempt {
+		l.ask(ctx, one, func() (*unstructured.Unstructured, error) {
+			return l.client.Create(ctx, object, metav1.CreateOptions{DryRun: []string{metav1.DryRunAll}})
+		})
 		return
 	}
-	verdict, detail := l.judge(one, result, err)
+	made := l.ask(ctx, one, func() (*unstructured.Unstructured, error) {
+		return l.client.Create(ctx, object, metav1.CreateOptions{})
+	})
+	if made == nil {
+		return
+	}
+	if next.name != one.name && !next.exempt {
+		changed := next.object(object.GetName())
+		changed.SetResourceVersion(made.GetResourceVersion())
+		l.ask(ctx, next, func() (*unstructured.Unstructured, error) {
+			return l.client.Update(ctx, changed, metav1.UpdateOptions{})
+		})
+	}
+	l.remove(ctx, object.GetName())
+}
+
+// ask sends one request, judges the answer and counts it. It returns what was
+// stored, or nil.
+func (l *load) ask(ctx context.Context, one testCase, send func() (*unstructured.Unstructured, error)) *unstructured.Unstructured {
+	counted, clocks := l.tally.Load(), l.clocks.Load()
+	result, err := send()
+	if ctx.Err() != nil {
+		return nil
+	}
+	verdict, detail := l.judge(one.by(clocks.say), result, err)
+	if now := l.clocks.Load(); verdict == wrong && (now != clocks || now.say == between) {
+		// They were being moved, so either may be right.
+		for _, say := range []reading{onTime, ahead} {
+			if other, _ := l.judge(one.by(say), result, err); other != wrong {
+				verdict = other
+			}
+		}
+	}
 	counted.add(verdict, one.name+": "+detail)
 	if verdict == unasked {
 		_ = pause(ctx, unaskedPause) // the end of ctx is seen by run
 	}
-	if stored && err == nil {
-		l.remove(ctx, object.GetName())
+	if err != nil {
+		return nil
 	}
+	return result
 }
 
 // remove deletes an object; while the API server is away it tries again.

@@ -42,6 +42,8 @@ type world struct {
 	service      *balancer // in front of the replicas
 	upstream     *balancer // between the replicas and the API server
 	replicas     []*replica
+	shipped      string // the binary of the replicas
+	movable      string // the same with a clock that can be moved
 	load         *load
 }
 
@@ -61,13 +63,16 @@ func build(ctx context.Context) (_ *world, err error) {
 	if err != nil {
 		return nil, err
 	}
-	binary := filepath.Join(directory, "webhook")
-	compile := exec.CommandContext(ctx, "go", "build", "-o", binary, "./cmd/webhook")
+	// Two programs at once are linked faster than one after the other.
+	compile := exec.CommandContext(ctx, "go", "build", "-o", directory+string(filepath.Separator), "./cmd/webhook", "./test/chaos/movable")
 	compile.Dir, compile.Stderr = root, os.Stderr
 	if err := compile.Run(); err != nil {
 		return nil, fmt.Errorf("building the webhook binary: %w", err)
 	}
-	w.plane, err = controlplane.Start(ctx, controlplane.Options{CRDs: []string{filepath.Join(root, "test", "testdata", "crds")}})
+	w.shipped, w.movable = filepath.Join(directory, "webhook"), filepath.Join(directory, "movable")
+	w.plane, err = controlplane.Start(ctx, controlplane.Options{CRDs: []string{
+		filepath.Join(root, "test", "testdata", "crds"), filepath.Join(root, "config", "crd", "extauth-guard.io_extauthpolicies.yaml"),
+	}})
 	if err != nil {
 		return nil, err
 	}
@@ -77,7 +82,7 @@ func build(ctx context.Context) (_ *world, err error) {
 	if err := w.populate(ctx); err != nil {
 		return nil, err
 	}
-	return w, w.serve(ctx, binary)
+	return w, w.serve(ctx)
 }
 
 func (w *world) connect(ctx context.Context) (err error) {
@@ -99,7 +104,7 @@ func (w *world) connect(ctx context.Context) (err error) {
 	return err
 }
 
-// populate makes the namespaces, a Service and an Istio CR.
+// populate makes the namespaces, a Service, an Istio CR and a policy.
 func (w *world) populate(ctx context.Context) error {
 	for _, name := range []string{namespace, "kyma-system", "istio-system"} {
 		object := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: name}}
@@ -114,7 +119,10 @@ func (w *world) populate(ctx context.Context) error {
 	if _, err := w.typed.CoreV1().Services(namespace).Create(ctx, service, metav1.CreateOptions{}); err != nil {
 		return fmt.Errorf("making the Service: %w", err)
 	}
-	return w.createIstio(ctx)
+	if err := w.createIstio(ctx); err != nil {
+		return err
+	}
+	return w.createPolicy(ctx)
 }
 
 func (w *world) istios() dynamic.ResourceInterface {
@@ -137,7 +145,7 @@ func (w *world) createIstio(ctx context.Context) error {
 }
 
 // serve starts the replicas and registers them.
-func (w *world) serve(ctx context.Context, binary string) error {
+func (w *world) serve(ctx context.Context) error {
 	if err := certs.WriteLocal(w.certificates, time.Now()); err != nil {
 		return err
 	}
@@ -146,7 +154,7 @@ func (w *world) serve(ctx context.Context, binary string) error {
 		return err
 	}
 	for i := range 2 {
-		one, err := newReplica(ctx, w.directory, fmt.Sprintf("replica-%d", i), binary, kubeconfig, w.certificates)
+		one, err := newReplica(ctx, w.directory, fmt.Sprintf("replica-%d", i), w.shipped, kubeconfig, w.certificates)
 		if err != nil {
 			return err
 		}

@@ -7,7 +7,6 @@ import (
 	"crypto/tls"
 	"fmt"
 	"net/http"
-	"time"
 
 	"github.com/go-logr/logr"
 	"k8s.io/apimachinery/pkg/types"
@@ -31,23 +30,23 @@ type certificate interface {
 	GetCertificate(*tls.ClientHelloInfo) (*tls.Certificate, error)
 }
 
-func newCertificate(cluster *rest.Config, settings config.Certificates, log logr.Logger) (certificate, error) {
+func newCertificate(cluster *rest.Config, settings config.Certificates, by clock.WithTicker, log logr.Logger) (certificate, error) {
 	measured, err := metrics.NewCertificate(ctrlmetrics.Registry)
 	if err != nil {
 		return nil, fmt.Errorf("registering the metric of the certificate: %w", err)
 	}
 	if settings.Mode == config.CertificatesSelf {
-		return newKeeper(cluster, settings.Self, measured, log)
+		return newKeeper(cluster, settings.Self, measured, by, log)
 	}
 	if settings.Mode == config.CertificatesLocal {
-		if err := certs.WriteLocal(settings.Directory, time.Now()); err != nil {
+		if err := certs.WriteLocal(settings.Directory, by.Now()); err != nil {
 			return nil, fmt.Errorf("making a local certificate: %w", err)
 		}
 	}
 	return certs.FromFiles(settings.Directory, measured.Expires)
 }
 
-func newKeeper(cluster *rest.Config, settings config.SelfCertificates, measured *metrics.Certificate, log logr.Logger) (certificate, error) {
+func newKeeper(cluster *rest.Config, settings config.SelfCertificates, measured *metrics.Certificate, by clock.WithTicker, log logr.Logger) (certificate, error) {
 	client, err := kubernetes.NewForConfig(cluster)
 	if err != nil {
 		return nil, fmt.Errorf("making a client for the certificate: %w", err)
@@ -64,7 +63,7 @@ func newKeeper(cluster *rest.Config, settings config.SelfCertificates, measured 
 			Authority:   settings.CAValidity.Duration,
 		},
 		Expiry: measured.Expires,
-		Clock:  clock.RealClock{},
+		Clock:  by,
 		Log:    log.WithName("certificate"),
 	}, nil
 }

@@ -5,12 +5,12 @@ package serve
 
 import (
 	"fmt"
-	"time"
 
 	"github.com/go-logr/logr"
 	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
+	"k8s.io/utils/clock"
 	"sigs.k8s.io/controller-runtime/pkg/manager"
 	ctrlmetrics "sigs.k8s.io/controller-runtime/pkg/metrics"
 
@@ -25,7 +25,7 @@ import (
 
 // addControllers adds the controllers that the settings ask for, to run on the
 // one replica that leads.
-func addControllers(mgr manager.Manager, config *rest.Config, source *cluster.Source, settings config.WebhookConfig, log logr.Logger) error {
+func addControllers(mgr manager.Manager, config *rest.Config, source *cluster.Source, settings config.WebhookConfig, by clock.PassiveClock, log logr.Logger) error {
 	// The API server's own priority and fairness is the limit; what writes much
 	// has a limit of its own.
 	config = rest.CopyConfig(config)
@@ -44,7 +44,7 @@ func addControllers(mgr manager.Manager, config *rest.Config, source *cluster.So
 	}
 	parts := parts{
 		measured: measured,
-		source:   source, typed: typed, untyped: untyped, manager: mgr, log: log,
+		source:   source, typed: typed, untyped: untyped, manager: mgr, clock: by, log: log,
 		choices: settings.Controllers, settings: policySettings(settings.Policy),
 	}
 	err = mgr.Add(&leader{
@@ -66,6 +66,7 @@ type parts struct {
 	choices  config.Controllers
 	settings policy.Settings
 	measured *metrics.Audit
+	clock    clock.PassiveClock
 	log      logr.Logger
 }
 
@@ -75,19 +76,19 @@ func (p parts) controllers() []controller {
 	if p.choices.Audit.Enabled {
 		all = append(all, audit.New(audit.Options{
 			World: p.source.World(), Untyped: p.untyped, Discovery: p.typed.Discovery(), Recorder: p.manager.GetEventRecorder("extauth-guard-audit"),
-			Settings: p.settings, Metrics: p.measured, Period: p.choices.Audit.Period.Duration, Now: time.Now, Log: p.log.WithName("audit"),
+			Settings: p.settings, Metrics: p.measured, Period: p.choices.Audit.Period.Duration, Now: p.clock.Now, Log: p.log.WithName("audit"),
 		}))
 	}
 	if p.choices.Reinject.Enabled {
 		all = append(all, reinject.New(reinject.Options{
 			World: p.source.World(), Untyped: p.untyped, Recorder: p.manager.GetEventRecorder("extauth-guard-reinject"),
-			Settings: p.settings, Now: time.Now, Log: p.log.WithName("reinject"),
+			Settings: p.settings, Now: p.clock.Now, Log: p.log.WithName("reinject"),
 		}))
 	}
 	if p.choices.Expose.Enabled {
 		all = append(all, expose.New(expose.Options{
 			World: p.source.World(), Typed: p.typed, Untyped: p.untyped, Recorder: p.manager.GetEventRecorder("extauth-guard-expose"),
-			Settings: p.settings, Gateway: p.choices.Expose.Gateway, Now: time.Now, Log: p.log.WithName("expose"),
+			Settings: p.settings, Gateway: p.choices.Expose.Gateway, Now: p.clock.Now, Log: p.log.WithName("expose"),
 		}))
 	}
 	return all

@@ -11,6 +11,7 @@ import (
 
 	"github.com/go-logr/logr"
 	"k8s.io/client-go/rest"
+	"k8s.io/utils/clock"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/manager"
 	ctrlmetrics "sigs.k8s.io/controller-runtime/pkg/metrics"
@@ -37,7 +38,12 @@ type Manager struct {
 // NewManager wires the webhook server for the cluster behind rest. It connects
 // to nothing yet; in the mode "local" it writes certificates.
 func NewManager(rest *rest.Config, settings config.WebhookConfig, log logr.Logger) (*Manager, error) {
-	certificate, err := newCertificate(rest, settings.Certificates, log)
+	return NewManagerAt(rest, settings, clock.RealClock{}, log)
+}
+
+// NewManagerAt is NewManager by another clock; see [RunAt].
+func NewManagerAt(rest *rest.Config, settings config.WebhookConfig, by clock.WithTicker, log logr.Logger) (*Manager, error) {
+	certificate, err := newCertificate(rest, settings.Certificates, by, log)
 	if err != nil {
 		return nil, err
 	}
@@ -75,8 +81,8 @@ func NewManager(rest *rest.Config, settings config.WebhookConfig, log logr.Logge
 	if err := metrics.RegisterWorld(ctrlmetrics.Registry, func() metrics.World { return worldInNumbers(source.World()) }); err != nil {
 		return nil, fmt.Errorf("registering the metrics: %w", err)
 	}
-	decider := webhook.Decider{Source: source, Settings: policySettings(settings.Policy), Metrics: measured, Now: time.Now, Log: log.WithName("webhook")}
-	if err := addControllers(mgr, rest, source, settings, log); err != nil {
+	decider := webhook.Decider{Source: source, Settings: policySettings(settings.Policy), Metrics: measured, Now: by.Now, Log: log.WithName("webhook")}
+	if err := addControllers(mgr, rest, source, settings, by, log); err != nil {
 		return nil, err
 	}
 	ready := &readiness{serving: serving(certificate, server.StartedChecker()), synced: source.Synced}

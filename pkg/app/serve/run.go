@@ -18,6 +18,7 @@ import (
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
 	"k8s.io/klog/v2"
+	"k8s.io/utils/clock"
 	ctrl "sigs.k8s.io/controller-runtime"
 
 	"github.com/extauth-guard/extauth-guard/pkg/app/exit"
@@ -28,7 +29,17 @@ import (
 // Run runs the webhook server with the arguments of a command line until ctx
 // ends. Logs go to stderr, help to stdout. Wrong usage changes nothing.
 func Run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
-	command := newCommand(stderr, serve) //nolint:contextcheck // the command carries the context
+	return RunAt(ctx, clock.RealClock{}, args, stdout, stderr)
+}
+
+// RunAt is Run by another clock. Everything that this project decides by the time
+// goes by it: the end of an exemption, the renewal of a certificate, the dates of
+// a report. What libraries decide does not: TLS, the Lease, timeouts.
+func RunAt(ctx context.Context, by clock.WithTicker, args []string, stdout, stderr io.Writer) error {
+	run := func(ctx context.Context, settings guard.WebhookConfig, kubeconfig string, log logr.Logger) error {
+		return serve(ctx, settings, kubeconfig, by, log)
+	}
+	command := newCommand(stderr, run) //nolint:contextcheck // the command carries the context
 	command.SetArgs(args)
 	command.SetOut(stdout)
 	command.SetErr(stderr)
@@ -105,7 +116,7 @@ func findCluster(kubeconfig string) (*rest.Config, error) {
 	return cluster, nil
 }
 
-func serve(ctx context.Context, settings guard.WebhookConfig, kubeconfig string, log logr.Logger) error {
+func serve(ctx context.Context, settings guard.WebhookConfig, kubeconfig string, by clock.WithTicker, log logr.Logger) error {
 	cluster, err := findCluster(kubeconfig)
 	if err != nil {
 		return err
@@ -113,7 +124,7 @@ func serve(ctx context.Context, settings guard.WebhookConfig, kubeconfig string,
 	ctrl.SetLogger(log)
 	klog.SetLogger(log.WithName("client-go"))
 	log.Info("Starting", "version", version.String(), "config", settings)
-	manager, err := NewManager(cluster, settings, log)
+	manager, err := NewManagerAt(cluster, settings, by, log)
 	if err != nil {
 		return err
 	}
