@@ -52,6 +52,13 @@ func TestValidateBootstrap(t *testing.T) {
 				"proxy.chart.digest: Required value: pin the archive: sha256:<hex>; `helm pull` the version and run sha256sum on it",
 			},
 		},
+		"values that would take the place of the job's": {
+			func(c *config.BootstrapConfig) { c.Proxy.ExtraValues = map[string]any{"extraArgs": nil, "config": []any{"x"}} },
+			[]string{
+				`proxy.extraValues.config: Invalid value: "[x]": must be a map: anything else takes away what the job sets there`,
+				`proxy.extraValues.extraArgs: Invalid value: "<nil>": must be a map: anything else takes away what the job sets there`,
+			},
+		},
 		"an unknown flow": {
 			func(c *config.BootstrapConfig) { c.Flow = "Implicit" },
 			[]string{`flow: Unsupported value: "Implicit": supported values: "ClientCredentials", "AuthorizationCode"`},

@@ -197,6 +197,13 @@ func ownedFlags() []string {
 // are stored in the release, or would undo what makes the installation safe.
 func validateExtraValues(values map[string]any, path *field.Path) field.ErrorList {
 	var all field.ErrorList
+	for _, key := range []string{"config", "extraArgs"} {
+		value, given := values[key]
+		if _, ok := value.(map[string]any); given && !ok {
+			// It would be taken in place of the job's own and not merged with it.
+			all = append(all, field.Invalid(path.Child(key), fmt.Sprint(value), "must be a map: anything else takes away what the job sets there"))
+		}
+	}
 	if section, ok := values["config"].(map[string]any); ok {
 		for _, key := range secretKeys() {
 			if _, ok := section[key]; ok {

@@ -37,7 +37,7 @@ func readCarrier(object map[string]any) carrier {
 // Handle answers one request.
 func (h *AnnotationGuard) Handle(_ context.Context, req Request) admission.Response {
 	return h.observe(h.Hook, req, func() admission.Response {
-		change, err := changed(req, "", h.Resource, readCarrier)
+		change, err := written(changed(req, "", h.Resource, readCarrier))
 		if err != nil {
 			return refuse(err)
 		}

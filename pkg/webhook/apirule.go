@@ -84,9 +84,9 @@ func (d Decider) introduced(ctx context.Context, change change[apirule.View], fi
 }
 
 func apirules(req Request) (change[apirule.View], error) {
-	return changed(req, apirule.Group, apirule.Resource, func(object map[string]any) apirule.View {
+	return written(changed(req, apirule.Group, apirule.Resource, func(object map[string]any) apirule.View {
 		return apirule.Parse(object, req.Namespace)
-	})
+	}))
 }
 
 // facts returns the facts around view, at this time.

@@ -45,6 +45,15 @@ func changed[T any](req Request, group, resource string, parse func(map[string]a
 	return result, nil
 }
 
+// written refuses deletions where a webhook has no say in them. An API server
+// sends none; the server may be reached by others.
+func written[T any](of change[T], err error) (change[T], error) {
+	if err == nil && of.after == nil {
+		err = errors.New("this webhook is for what is created or updated and got a deletion; correct the rules of the webhook configuration")
+	}
+	return of, err
+}
+
 // before reads the object before the write; nil for a new one. It decodes each
 // time.
 func (c change[T]) before() (*T, error) {

@@ -110,7 +110,7 @@ func istioRequest(operation admissionv1.Operation, object, old string) request {
 }
 
 // review renders the raw AdmissionReview.
-func (r request) review(t *testing.T) []byte {
+func (r request) review(t testing.TB) []byte {
 	t.Helper()
 	content := map[string]any{
 		"uid":       "4711",
@@ -141,7 +141,7 @@ func (r request) send(t *testing.T, of webhook.Decider, hook webhook.Hook) *admi
 	return response
 }
 
-func asJSON(t *testing.T, text string) []byte {
+func asJSON(t testing.TB, text string) []byte {
 	t.Helper()
 	raw, err := yaml.YAMLToJSON([]byte(text))
 	require.NoError(t, err, text)
