@@ -168,6 +168,7 @@ type world struct {
 	namespace voice
 	mesh      mesh
 	state     state
+	rulings   []ruling // sorted by name
 }
 
 // verdict is what is expected of one finding; the sentence is tested elsewhere.
@@ -195,13 +196,14 @@ type intended struct {
 	unreadable                  bool
 }
 
-func (w world) intended(r route) intended {
+func (w world) intended(i int, r route) intended {
 	result := intended{}
 	replace := ""
+	last, wants := w.lastLevel(i)
 	for _, near := range []struct {
 		from string
 		says voice
-	}{{"APIRule", w.apirule}, {"Service shop/" + r.service, w.services[r.service]}, {"Namespace", w.namespace}} {
+	}{{"APIRule", w.apirule}, {"Service shop/" + r.service, w.services[r.service]}, {"Namespace", w.namespace}, {last, wants}} {
 		if len(near.says.broken) > 0 {
 			return intended{unreadable: true}
 		}
@@ -229,8 +231,8 @@ func covered(kind string, wish intended) bool {
 	return kind == "open" || kind == "empty" || (kind == "noAuth" && wish.replacesNoAuth) || (kind == "jwt" && wish.replacesJWT)
 }
 
-func (w world) treat(r route) treated {
-	wish := w.intended(r)
+func (w world) treat(i int, r route) treated {
+	wish := w.intended(i, r)
 	stays := treated{rule: r.shape.rule, from: wish.from}
 	switch {
 	case r.service == w.mesh.front:
@@ -323,7 +325,12 @@ func (w world) findings() []verdict {
 		if r.service == w.mesh.front {
 			of = atMostWarnings(of)
 		}
-		found = append(found, of...)
+		for _, one := range of {
+			// What rules share is said once.
+			if one.code != policy.OptOutForbidden || !slices.Contains(found, one) {
+				found = append(found, one)
+			}
+		}
 	}
 	if w.state.skipped == policy.ControllerOwned {
 		found = atMostWarnings(found)
@@ -345,7 +352,8 @@ func (w world) findingsOf(i int, r route) []verdict {
 			found = append(found, verdict{policy.AuthorizerNotRegistered, policy.Deny, field, name})
 		}
 	}
-	wish := w.intended(r)
+	found = append(found, w.ruled(i, r)...)
+	wish := w.intended(i, r)
 	if wish.unreadable || wish.inject != "yes" || r.service == w.mesh.front {
 		return found
 	}
@@ -386,7 +394,9 @@ func (w world) conflicts() []int {
 
 func atMostWarnings(found []verdict) []verdict {
 	for i := range found {
-		found[i].severity = policy.Warn
+		if found[i].severity == policy.Deny {
+			found[i].severity = policy.Warn
+		}
 	}
 	return found
 }
@@ -400,7 +410,7 @@ func introduced(before, after []verdict) []verdict {
 		at := slices.IndexFunc(before, func(old verdict) bool { return old.code == one.code && old.value == one.value })
 		if at >= 0 {
 			before = slices.Delete(before, at, at+1)
-			one.severity = policy.Warn
+			one = atMostWarnings([]verdict{one})[0]
 		}
 		left = append(left, one)
 	}
@@ -432,14 +442,21 @@ func (w world) object() map[string]any {
 		}
 		rules = append(rules, rule)
 	}
-	return map[string]any{"metadata": metadata, "spec": map[string]any{"service": map[string]any{"name": "cart"}, "rules": rules}}
+	return map[string]any{"metadata": metadata, "spec": map[string]any{
+		"hosts": []any{"cart.example.com"}, "gateway": "kyma-system/kyma-gateway", "service": map[string]any{"name": "cart"}, "rules": rules,
+	}}
 }
 
 func (w world) facts() policy.Facts {
 	facts := policy.Facts{
 		Registry:   w.mesh.registry,
 		Services:   map[types.NamespacedName]policy.Service{},
-		Namespaces: map[string]policy.Namespace{"shop": {Annotations: w.namespace.annotations}},
+		Namespaces: map[string]policy.Namespace{"shop": {Annotations: w.namespace.annotations, Labels: map[string]string{"exposure": "public"}}},
+		Now:        today,
+	}
+	for _, one := range w.rulings {
+		facts.Policies = append(facts.Policies, one.compiled)
+		facts.GatewayDomains = map[string]string{"kyma-system/kyma-gateway": "example.com"}
 	}
 	for name, says := range w.services {
 		facts.Services[types.NamespacedName{Namespace: "shop", Name: name}] = policy.Service{Annotations: says.annotations}
@@ -461,7 +478,8 @@ func (w world) settings() policy.Settings {
 // modelled are the codes that the model speaks of.
 func modelled(code policy.Code) bool {
 	switch code {
-	case policy.InvalidAnnotation, policy.AuthorizerNotRegistered, policy.InjectionMissing, policy.RuleLeftOpen, policy.RegistryUnknown:
+	case policy.InvalidAnnotation, policy.AuthorizerNotRegistered, policy.InjectionMissing, policy.RuleLeftOpen, policy.RegistryUnknown,
+		policy.PolicyViolation, policy.OptOutForbidden:
 		return true
 	default:
 		return false
@@ -530,6 +548,9 @@ func (w world) create() string {
 	if problem := w.check("findings if our mutating webhook is down", policy.Check(view, facts, settings)); problem != "" {
 		return problem
 	}
+	if problem := w.assessed(view, facts, settings); problem != "" {
+		return problem
+	}
 	if !changed {
 		return ""
 	}
@@ -551,7 +572,7 @@ func (w world) injected(injection policy.Injection, object map[string]any, view 
 	stored.routes = slices.Clone(w.routes)
 	var edits []apirule.Edit
 	for i, r := range w.routes {
-		want := w.treat(r)
+		want := w.treat(i, r)
 		if got := injection.Outcomes[i]; got.Rule != i || got.Reason != want.reason || got.From != want.from {
 			return stored, fmt.Sprintf("outcome of rule %d: want %s from %q, got %v", i, want.reason, want.from, got)
 		}
@@ -741,6 +762,7 @@ func TestModel(t *testing.T) {
 			return update(before, after)
 		}, len(says), len(says), 4, 2, len(rules), len(rules), 3)
 	})
+	t.Run("policies", func(t *testing.T) { worlds += walkPolicies(t, stride) })
 	t.Logf("code and model agree in %d worlds", worlds)
 	if stride == 1 {
 		require.Greater(t, worlds, int64(1_000_000))
