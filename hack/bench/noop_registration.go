@@ -4,6 +4,7 @@
 package main
 
 import (
+	"context"
 	"slices"
 	"strings"
 
@@ -81,6 +82,24 @@ func backstop() ([]*unstructured.Unstructured, error) {
 		}
 	}
 	return all, nil
+}
+
+// registerBackstop has the API server enforce the policy.
+func (p *plane) registerBackstop(ctx context.Context) error {
+	policies, err := backstop()
+	if err != nil {
+		return err
+	}
+	for _, one := range policies {
+		path := registrations + "/validatingadmissionpolicies"
+		if one.GetKind() == "ValidatingAdmissionPolicyBinding" {
+			path = registrations + "/validatingadmissionpolicybindings"
+		}
+		if err := p.create(ctx, path, one); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func apiruleRules() []admissionregistrationv1.RuleWithOperations {

@@ -108,18 +108,8 @@ func (s *stage) prepare(ctx context.Context) error {
 	if err := s.small.serveNoop(ctx); err != nil {
 		return err
 	}
-	policies, err := backstop()
-	if err != nil {
-		return fmt.Errorf("rendering the backstop: %w", err)
-	}
-	for _, one := range policies {
-		path := registrations + "/validatingadmissionpolicies"
-		if one.GetKind() == "ValidatingAdmissionPolicyBinding" {
-			path = registrations + "/validatingadmissionpolicybindings"
-		}
-		if err := s.small.create(ctx, path, one); err != nil {
-			return fmt.Errorf("registering the backstop: %w", err)
-		}
+	if err := s.small.registerBackstop(ctx); err != nil {
+		return fmt.Errorf("registering the backstop: %w", err)
 	}
 	for _, one := range scenarios() {
 		if err := s.on(one).verify(ctx, one); err != nil {

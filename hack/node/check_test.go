@@ -30,8 +30,7 @@ func check(t *testing.T, prepare func(*exec.Cmd), command ...string) (code int, 
 	run.Dir = checkout.Path(t, ".")
 	prepare(run)
 	out, err := run.CombinedOutput()
-	var exit *exec.ExitError
-	if errors.As(err, &exit) {
+	if exit, ok := errors.AsType[*exec.ExitError](err); ok {
 		return exit.ExitCode(), string(out)
 	}
 	require.NoError(t, err, string(out))

@@ -53,7 +53,9 @@ func TestValidateBootstrap(t *testing.T) {
 			},
 		},
 		"values that would take the place of the job's": {
-			func(c *config.BootstrapConfig) { c.Proxy.ExtraValues = map[string]any{"extraArgs": nil, "config": []any{"x"}} },
+			func(c *config.BootstrapConfig) {
+				c.Proxy.ExtraValues = map[string]any{"extraArgs": nil, "config": []any{"x"}}
+			},
 			[]string{
 				`proxy.extraValues.config: Invalid value: "[x]": must be a map: anything else takes away what the job sets there`,
 				`proxy.extraValues.extraArgs: Invalid value: "<nil>": must be a map: anything else takes away what the job sets there`,

@@ -93,8 +93,17 @@ func governments(t *testing.T) [][]ruling {
 	t.Helper()
 	known := rulings()
 	sets := [][]string{
-		nil, {"any", "audited"}, {"audited", "corp"}, {"corp", "either"}, {"inject", "replace"}, {"replace", "inject"}, {"forbid", "excused"},
-		{"excused once", "inject"}, {"another host", "matching"}, {"all three", "forbid"}, {"excused", "any", "replace"},
+		nil,
+		{"any", "audited"},
+		{"audited", "corp"},
+		{"corp", "either"},
+		{"inject", "replace"},
+		{"replace", "inject"},
+		{"forbid", "excused"},
+		{"excused once", "inject"},
+		{"another host", "matching"},
+		{"all three", "forbid"},
+		{"excused", "any", "replace"},
 	}
 	for _, name := range slices.Sorted(maps.Keys(known)) {
 		sets = append(sets, []string{name})

@@ -49,13 +49,13 @@ Exit code 1 means that a rule is not protected or something denies.`,
 
 // explanation is all that is known about one APIRule. Its JSON form is API.
 type explanation struct {
-	Namespace string          `json:"namespace"`
-	Name      string          `json:"name"`
-	Host      string          `json:"host"`
-	Gateway   string          `json:"gateway"`
-	Protected bool            `json:"protected"`
-	Registry  registryState   `json:"registry"`
-	Skipped   policy.Reason   `json:"skipped,omitempty"`
+	Namespace string        `json:"namespace"`
+	Name      string        `json:"name"`
+	Host      string        `json:"host"`
+	Gateway   string        `json:"gateway"`
+	Protected bool          `json:"protected"`
+	Registry  registryState `json:"registry"`
+	Skipped   policy.Reason `json:"skipped,omitempty"`
 	// Policies are the ExtAuthPolicies that match, and how the APIRule stands to
 	// them.
 	Policies []explainedPolicy `json:"policies"`

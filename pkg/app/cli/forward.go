@@ -11,11 +11,11 @@ import (
 	"net/http"
 	"strconv"
 
-	"k8s.io/apimachinery/pkg/util/httpstream"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/portforward"
 	"k8s.io/client-go/transport/spdy"
+	"k8s.io/streaming/pkg/httpstream"
 )
 
 // forward makes a port of a Pod reachable on the loopback, through the API server
@@ -44,15 +44,19 @@ func forward(ctx context.Context, config *rest.Config, namespace, pod string, po
 	if err != nil {
 		return "", nil, fmt.Errorf("preparing a connection: %w", err)
 	}
-	ended := make(chan error, 1)
-	go func() { ended <- forwarder.ForwardPorts() }()
+	ended := make(chan struct{})
+	var failure error
+	go func() {
+		defer close(ended)
+		failure = forwarder.ForwardPorts()
+	}()
 	stop = func() {
 		close(done)
 		<-ended
 	}
 	select {
-	case err := <-ended:
-		return "", nil, fmt.Errorf("connecting to the Pod %s/%s: %w", namespace, pod, err)
+	case <-ended:
+		return "", nil, fmt.Errorf("connecting to the Pod %s/%s: %w", namespace, pod, failure)
 	case <-ctx.Done():
 		stop()
 		return "", nil, fmt.Errorf("connecting to the Pod %s/%s: %w", namespace, pod, ctx.Err())

@@ -96,7 +96,7 @@ func (s *stage) admit(ctx context.Context, config *rest.Config, object *unstruct
 		}
 	}
 	status, refused := apierrors.APIStatus(nil), false
-	if status, refused = answer.err.(apierrors.APIStatus); !refused || status.Status().Details == nil { //nolint:errorlint // the client does not wrap it
+	if status, refused = answer.err.(apierrors.APIStatus); !refused || status.Status().Details == nil {
 		return answer
 	}
 	for _, cause := range status.Status().Details.Causes {

@@ -170,20 +170,20 @@ func (s *stage) reset(t *testing.T, f fixture) {
 			return "", true
 		})
 	}
-	s.settle(ctx, t)
+	s.settle(t)
 }
 
 // settle waits until the webhooks are called and know the world: the rules of a
 // Service that nobody else uses get both authorizers in turn, and others are
 // refused.
-func (s *stage) settle(ctx context.Context, t *testing.T) {
+func (s *stage) settle(t *testing.T) {
 	t.Helper()
 	probe := func(authorizer string) *unstructured.Unstructured {
 		return kyma.Object(t, `{apiVersion: gateway.kyma-project.io/v2, kind: APIRule, metadata: {name: probe, namespace: shop, annotations: {extauth-guard.io/authorizers: `+authorizer+`}},
 			spec: {hosts: [probe], gateway: kyma-system/kyma-gateway, service: {name: orders, port: 8000}, rules: [{path: /*, methods: [GET]}]}}`)
 	}
 	for authorizer, want := range map[string]bool{"oauth2-proxy": true, "corp": true, "partners": false, "bare": false, "planned": false} {
-		until(t, "the webhooks know of "+authorizer, func(context.Context) (string, bool) {
+		until(t, "the webhooks know of "+authorizer, func(ctx context.Context) (string, bool) {
 			answer := s.admit(ctx, s.Plane.Config(), probe(authorizer))
 			codes := map[string]bool{}
 			for at := range answer.verdict {

@@ -132,16 +132,22 @@ func scenes() []scene {
 			p.policy(t, p.audited())
 		}, func(ctx context.Context, p *playing) string { return p.violating(ctx, 1) }},
 		{"a report says it", nil, func(ctx context.Context, p *playing) string { return p.reports(ctx, "one") }},
-		{"a report follows", func(t *testing.T, p *playing) { p.open(t, p.audited(), "two") },
-			func(ctx context.Context, p *playing) string { return p.reports(ctx, "one", "two") }},
-		{"a policy that is about others counts nobody", func(t *testing.T, p *playing) { p.policy(t, "nobody") },
-			func(ctx context.Context, p *playing) string { return p.violating(ctx, 0) }},
-		{"an event that is repeated is counted", func(t *testing.T, p *playing) { p.policy(t, p.audited()) },
+		{
+			"a report follows", func(t *testing.T, p *playing) { p.open(t, p.audited(), "two") },
+			func(ctx context.Context, p *playing) string { return p.reports(ctx, "one", "two") },
+		},
+		{
+			"a policy that is about others counts nobody", func(t *testing.T, p *playing) { p.policy(t, "nobody") },
+			func(ctx context.Context, p *playing) string { return p.violating(ctx, 0) },
+		},
+		{
+			"an event that is repeated is counted", func(t *testing.T, p *playing) { p.policy(t, p.audited()) },
 			func(ctx context.Context, p *playing) string {
 				list, err := p.typed.EventsV1().Events(p.audited()).List(ctx, metav1.ListOptions{})
 				counted := err == nil && slices.ContainsFunc(list.Items, func(event eventsv1.Event) bool { return event.Series != nil })
 				return unless(counted, err)
-			}},
+			},
+		},
 		{"a report ends", func(t *testing.T, p *playing) {
 			for _, name := range []string{"one", "two"} {
 				require.NoError(t, p.apirules(p.audited()).Delete(t.Context(), name, metav1.DeleteOptions{}))
@@ -189,7 +195,7 @@ func (s *stage) reset(t *testing.T) {
 	require.NoError(t, err)
 	// Webhooks as they ship, but for what nobody writes: the server is not called.
 	registration := webhook.Registration{Client: func(path string) admissionregistrationv1.WebhookClientConfig {
-		return admissionregistrationv1.WebhookClientConfig{Service: &admissionregistrationv1.ServiceReference{Namespace: chart.Namespace, Name: "extauth-guard", Path: ptr.To(path)}}
+		return admissionregistrationv1.WebhookClientConfig{Service: &admissionregistrationv1.ServiceReference{Namespace: chart.Namespace, Name: "extauth-guard", Path: new(path)}}
 	}}
 	mutating, validating := registration.Mutating(), registration.Validating()
 	mutating.Webhooks, validating.Webhooks = mutating.Webhooks[:1], validating.Webhooks[:1]
