@@ -35,7 +35,7 @@ test-integration: ## Run the suites against a real kube-apiserver and etcd.
 
 .PHONY: test-helm4
 test-helm4: ## Prove that Helm 4 renders the chart as Helm 3 does; a module of its own, because of its dependencies.
-	cd test/helm4 && go test $(TEST_FLAGS) ./...
+	cd test/helm4 && go test -count=1 $(TEST_FLAGS) ./...
 
 .PHONY: scale
 scale: ## Measure memory, start and admission with 10,000 APIRules and Services against 10; fails over budget.

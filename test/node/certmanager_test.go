@@ -139,7 +139,7 @@ func (c *cluster) renewCertificate(t *testing.T) {
 
 // certificate returns the serving certificate in the Secret, in DER.
 func (c *cluster) certificate(ctx context.Context) ([]byte, error) {
-	secret, err := c.typed.CoreV1().Secrets(chart.Namespace).Get(ctx, "extauth-guard-tls", metav1.GetOptions{})
+	secret, err := c.typed.CoreV1().Secrets(chart.Namespace).Get(ctx, "extauth-guard-cert-manager-tls", metav1.GetOptions{})
 	if err != nil {
 		return nil, err
 	}

@@ -67,7 +67,7 @@ func TestCertManagerIssuesAndRenewsWithoutInterruption(t *testing.T) {
 // mount writes the Secret's files, each at once.
 func (c *cluster) mount(t *testing.T, directory string) error {
 	t.Helper()
-	secret, err := c.typed.CoreV1().Secrets(chart.Namespace).Get(t.Context(), "extauth-guard-tls", metav1.GetOptions{})
+	secret, err := c.typed.CoreV1().Secrets(chart.Namespace).Get(t.Context(), "extauth-guard-cert-manager-tls", metav1.GetOptions{})
 	if err != nil {
 		return err
 	}
