@@ -143,7 +143,7 @@ func (r Report) html(w io.Writer) error {
 }
 
 func (s Summary) sentence() string {
-	return fmt.Sprintf("%d hosts: %d protected, %d partly, %d open, %d not guarded by APIRules; %d findings deny, %d warn.",
+	return fmt.Sprintf("%d hosts: %d protected, %d partly, %d open, %d not guarded by APIRules. Findings: %d deny, %d warn.",
 		s.Hosts, s.Protected, s.Partly, s.Open, s.Unguarded, s.Deny, s.Warn)
 }
 

@@ -60,6 +60,8 @@ Exit code 1 means that a check failed; warnings do not count.`,
 	cmd.Flags().DurationVar(&flags.patience, "live-timeout", 20*time.Second, "how long to wait for the cluster")
 	cmd.Flags().StringVar(&flags.colour, "color", "auto", "colour text output: auto, always or never")
 	cmd.Flags().StringVarP(&flags.output, "output", "o", "text", "output `format`: text, json")
+	oneOf(cmd, "output", "text", "json")
+	oneOf(cmd, "color", "auto", "always", "never")
 	return cmd
 }
 

@@ -103,3 +103,9 @@ func (c colourMode) enabled(w io.Writer) (bool, error) {
 	}
 	return false, exit.UsageError(fmt.Errorf("--color is %q; it can be auto, always or never", string(c)))
 }
+
+// oneOf completes the values of a flag in a shell.
+func oneOf(cmd *cobra.Command, flag string, values ...string) {
+	// The error is a flag that does not exist; a test looks at every command.
+	_ = cmd.RegisterFlagCompletionFunc(flag, cobra.FixedCompletions(values, cobra.ShellCompDirectiveNoFileComp))
+}

@@ -35,3 +35,15 @@ func TestThePageHasEveryCommandFlagAndFormat(t *testing.T) {
 		assert.Contains(t, page, "`"+format, "the format %s is not on the page", format)
 	}
 }
+
+// A shell offers the formats of every command, and the other fixed values.
+func TestFixedValuesAreCompleted(t *testing.T) {
+	for _, tc := range [][]string{
+		append([]string{"lint", "--output"}, lint.Formats()...), append([]string{"report", "--output"}, report.Formats()...),
+		{"explain", "--output", "text", "json"}, {"check", "--output", "text", "json"}, {"lint", "--color", "auto", "always", "never"},
+	} {
+		code, stdout, stderr := run(t, "", "__complete", tc[0], tc[1], "")
+		assert.Equal(t, 0, code, stderr)
+		assert.Equal(t, strings.Join(tc[2:], "\n")+"\n:4\n", stdout, tc)
+	}
+}

@@ -44,6 +44,7 @@ Exit code 1 means that a rule is not protected or something denies.`,
 	}
 	flags.register(cmd)
 	cmd.Flags().StringVarP(&flags.output, "output", "o", "text", "output `format`: text, json")
+	oneOf(cmd, "output", "text", "json")
 	return cmd
 }
 

@@ -54,6 +54,8 @@ manifest could not be read.`,
 	cmd.Flags().StringVarP(&flags.output, "output", "o", string(lint.Text), "output `format`: "+strings.Join(lint.Formats(), ", "))
 	cmd.Flags().StringVar(&flags.colour, "color", "auto", "colour text output: auto, always or never")
 	cmd.Flags().BoolVar(&flags.strict, "strict", false, "fail if something could not be checked")
+	oneOf(cmd, "output", lint.Formats()...)
+	oneOf(cmd, "color", "auto", "always", "never")
 	return cmd
 }
 

@@ -52,6 +52,7 @@ page needs nothing but itself: it can be mailed, archived and printed.`,
 	}
 	flags.register(cmd)
 	cmd.Flags().StringVarP(&flags.output, "output", "o", string(report.Table), "output `format`: "+strings.Join(report.Formats(), ", "))
+	oneOf(cmd, "output", report.Formats()...)
 	return cmd
 }
 
