@@ -35,7 +35,7 @@ import (
 // tell each that there is another. Only a policy that forbids to opt out needs
 // to know all.
 func (l Linter) Collect(ctx context.Context, files []manifest.File, world *registry.World) error {
-	c := collector{world: world, namespace: l.Namespace}
+	c := collector{world: world, linter: l}
 	kinds := []string{istio.Kind, "Service", "Namespace", "AuthorizationPolicy", v1alpha1.Kind, "Gateway"}
 	if err := each(ctx, files, kinds, c.fact); err != nil {
 		return err
@@ -90,15 +90,15 @@ func mentions(text []byte, words []string) bool {
 }
 
 type collector struct {
-	world     *registry.World
-	namespace string
+	world  *registry.World
+	linter Linter
 }
 
 func (c collector) fact(object map[string]any) {
-	about := identify(object, c.namespace)
+	about := identify(object, c.linter.Namespace)
 	switch about.groupKind() {
 	case istio.Kind + "." + istio.Group:
-		c.world.SetIstio(istio.Parse(object))
+		c.world.SetIstio(c.linter.istio(object))
 	case "Service":
 		c.world.SetService(about.namespacedName(), service(object))
 	case "Namespace":

@@ -18,6 +18,7 @@ import (
 	"strings"
 	"time"
 
+	"k8s.io/apimachinery/pkg/types"
 	utiljson "k8s.io/apimachinery/pkg/util/json"
 
 	"github.com/extauth-guard/extauth-guard/pkg/annotation"
@@ -87,6 +88,9 @@ type Linter struct {
 	Gateway string
 	// Now is when exemptions of ExtAuthPolicies have to hold.
 	Now time.Time
+	// Istios are the Istio CRs that a cluster has, whatever the input makes of them;
+	// nil without a cluster. They tell what a manifest would take away.
+	Istios map[types.NamespacedName]istio.View
 	// Complete is true if Source knows a whole cluster. Files are never all
 	// there is: without it, nothing is concluded from what is missing.
 	Complete bool
@@ -214,13 +218,45 @@ func (l Linter) Check(ctx context.Context, object map[string]any) (findings []po
 	case apirule.Kind + "." + apirule.Group:
 		return l.checkAPIRule(ctx, about, object), true
 	case istio.Kind + "." + istio.Group:
-		view := istio.Parse(object)
-		return policy.CheckIstio(nil, &view, l.Source.IstioFacts(view.NamespacedName())), true
+		return l.checkIstio(object), true
 	case "Service", "Namespace":
 		return l.checkAnnotations(about, object), true
 	}
 	findings = policy.CheckForeignAnnotations(about.kind, annotation.Of(object))
 	return findings, len(findings) > 0
+}
+
+// checkIstio checks an Istio CR as if it were new, and for what it takes away from
+// the one that the cluster has. Faults are told whoever made them.
+func (l Linter) checkIstio(object map[string]any) []policy.Finding {
+	view := l.istio(object)
+	facts := l.Source.IstioFacts(view.NamespacedName())
+	found := policy.CheckIstio(nil, &view, facts)
+	before, exists := l.Istios[view.NamespacedName()]
+	if !exists {
+		return found
+	}
+	for _, one := range policy.CheckIstio(&before, &view, facts) {
+		if one.Code == policy.AuthorizerInUse {
+			found = append(found, one)
+		}
+	}
+	return found
+}
+
+// istio reads an Istio CR with what only a cluster knows about it: its age, which
+// decides which CR is active, and its status.
+func (l Linter) istio(object map[string]any) istio.View {
+	view := istio.Parse(object)
+	if !l.Complete {
+		return view
+	}
+	if before, exists := l.Istios[view.NamespacedName()]; exists {
+		view.Created, view.State, view.Description = before.Created, before.State, before.Description
+	} else if view.Created == "" {
+		view.Created = l.Now.UTC().Format(time.RFC3339)
+	}
+	return view
 }
 
 // checkAnnotations checks those of a Service or a Namespace.

@@ -91,6 +91,13 @@ func (w *World) SetIstio(view istio.View) {
 	})
 }
 
+// Istios returns all Istio CRs by name, in a new map.
+func (w *World) Istios() map[types.NamespacedName]istio.View {
+	w.mu.RLock()
+	defer w.mu.RUnlock()
+	return maps.Clone(w.istios)
+}
+
 // DeleteIstio removes an Istio CR; one that is not there is not an error. The
 // first call, even with a name that is not there, tells that the CRs were read.
 func (w *World) DeleteIstio(name types.NamespacedName) {

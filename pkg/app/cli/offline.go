@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/cli-runtime/pkg/genericclioptions"
 
 	"github.com/extauth-guard/extauth-guard/pkg/app/exit"
@@ -63,6 +64,7 @@ type known struct {
 	gateway   string
 	complete  bool
 	world     *registry.World
+	istios    map[types.NamespacedName]istio.View
 	now       time.Time
 	// cluster is the address of the cluster, if one was read.
 	cluster string
@@ -72,7 +74,7 @@ type known struct {
 
 // linter returns a linter that knows all of it.
 func (k *known) linter() lint.Linter {
-	return lint.Linter{Source: k.source, Settings: k.settings, Namespace: k.namespace, Gateway: k.gateway, Now: k.now, Complete: k.complete}
+	return lint.Linter{Source: k.source, Settings: k.settings, Namespace: k.namespace, Gateway: k.gateway, Now: k.now, Complete: k.complete, Istios: k.istios}
 }
 
 // gather collects everything that is known, from the manifests, the flags and,
@@ -197,6 +199,7 @@ func (k *known) connect(ctx context.Context, flags *worldFlags) (*registry.World
 		k.stop()
 		return nil, fmt.Errorf("reading the cluster %s: %w; is it there, and may you read it? Without --live no cluster is needed", config.Host, err)
 	}
+	k.istios = source.World().Istios()
 	return source.World(), nil
 }
 
