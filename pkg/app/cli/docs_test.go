@@ -40,7 +40,9 @@ func TestThePageHasEveryCommandFlagAndFormat(t *testing.T) {
 func TestFixedValuesAreCompleted(t *testing.T) {
 	for _, tc := range [][]string{
 		append([]string{"lint", "--output"}, lint.Formats()...), append([]string{"report", "--output"}, report.Formats()...),
-		{"explain", "--output", "text", "json"}, {"check", "--output", "text", "json"}, {"lint", "--color", "auto", "always", "never"},
+		{"explain", "--output", "text", "json"},
+		{"check", "--output", "text", "json"},
+		{"lint", "--color", "auto", "always", "never"},
 	} {
 		code, stdout, stderr := run(t, "", "__complete", tc[0], tc[1], "")
 		assert.Equal(t, 0, code, stderr)

@@ -44,8 +44,8 @@ func forward(ctx context.Context, config *rest.Config, namespace, pod string, po
 	if err != nil {
 		return "", nil, fmt.Errorf("preparing a connection: %w", err)
 	}
-	ended := make(chan struct{})
 	var failure error
+	ended := make(chan struct{})
 	go func() {
 		defer close(ended)
 		failure = forwarder.ForwardPorts()

@@ -7,6 +7,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -95,8 +96,8 @@ func (s *stage) admit(ctx context.Context, config *rest.Config, object *unstruct
 			answer.verdict[place{code, field}] = "warn"
 		}
 	}
-	status, refused := apierrors.APIStatus(nil), false
-	if status, refused = answer.err.(apierrors.APIStatus); !refused || status.Status().Details == nil {
+	var status apierrors.APIStatus
+	if !errors.As(answer.err, &status) || status.Status().Details == nil {
 		return answer
 	}
 	for _, cause := range status.Status().Details.Causes {
