@@ -5,6 +5,7 @@ package config
 
 import (
 	"net"
+	"path/filepath"
 	"strconv"
 	"time"
 
@@ -39,6 +40,12 @@ type Server struct {
 	// stop, so that no API server finds a closed port before it has heard that
 	// the endpoint is gone.
 	ShutdownDelay metav1.Duration `json:"shutdownDelay"`
+	// ClientCA is a file with the certificate authorities of which a client, the
+	// API server, must have a certificate; an absolute path. "" answers everybody.
+	ClientCA string `json:"clientCA"`
+	// ClientNames are the common names of the clients that are answered; empty: all
+	// that ClientCA signs. Without ClientCA it must be empty.
+	ClientNames []string `json:"clientNames"`
 }
 
 // CertificateMode says who makes the serving certificate.
@@ -165,6 +172,12 @@ func ValidateWebhook(webhook WebhookConfig) field.ErrorList {
 	}
 	if delay := webhook.Server.ShutdownDelay.Duration; delay < 0 || delay > 5*time.Minute {
 		errs = append(errs, field.Invalid(server.Child("shutdownDelay"), delay.String(), "must be between 0s and 5m"))
+	}
+	if ca := webhook.Server.ClientCA; ca != "" && !filepath.IsAbs(ca) {
+		errs = append(errs, field.Invalid(server.Child("clientCA"), ca, "must be an absolute path"))
+	}
+	if len(webhook.Server.ClientNames) > 0 && webhook.Server.ClientCA == "" {
+		errs = append(errs, field.Required(server.Child("clientCA"), "names of clients mean nothing without the authorities that vouch for them"))
 	}
 	errs = append(errs, validateCertificates(certificates, webhook.Certificates)...)
 	errs = append(errs, validateEndpoint(field.NewPath("metrics"), webhook.Metrics)...)

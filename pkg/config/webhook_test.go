@@ -53,6 +53,8 @@ func TestWebhookFileIsRefused(t *testing.T) {
 		"a delay into the past":  {"server: {shutdownDelay: -1s}", `server.shutdownDelay: Invalid value: "-1s": must be between 0s and 5m`},
 		"a delay without end":    {"server: {shutdownDelay: 1h}", `server.shutdownDelay: Invalid value: "1h0m0s": must be between 0s and 5m`},
 		"no delay at all":        {"server: {shutdownDelay: soon}", `invalid duration`},
+		"a relative authority":   {"server: {clientCA: ca.crt}", `server.clientCA: Invalid value: "ca.crt": must be an absolute path`},
+		"names of nobody":        {"server: {clientNames: [kube-apiserver]}", "server.clientCA: Required value: names of clients mean nothing"},
 		"an unknown mode":        {"certificates: {mode: magic}", `certificates.mode: Unsupported value: "magic": supported values: `},
 		"a relative folder":      {"certificates: {directory: tls}", `certificates.directory: Invalid value: "tls": must be an absolute path`},
 		"an address without port": {

@@ -7,6 +7,7 @@ import (
 	"context"
 	"crypto/tls"
 	"fmt"
+	"net/http"
 	"time"
 
 	"github.com/go-logr/logr"
@@ -47,12 +48,17 @@ func NewManagerAt(rest *rest.Config, settings config.WebhookConfig, by clock.Wit
 	if err != nil {
 		return nil, err
 	}
+	who, err := newClients(settings.Server)
+	if err != nil {
+		return nil, err
+	}
 	server := ctrlwebhook.NewServer(ctrlwebhook.Options{
 		Host: settings.Server.Host,
 		Port: settings.Server.Port,
 		TLSOpts: []func(*tls.Config){func(c *tls.Config) {
 			c.MinVersion = tls.VersionTLS13
 			c.GetCertificate = certificate.GetCertificate
+			who.ask(c)
 		}},
 	})
 	mgr, err := ctrl.NewManager(rest, ctrl.Options{
@@ -86,7 +92,7 @@ func NewManagerAt(rest *rest.Config, settings config.WebhookConfig, by clock.Wit
 		return nil, err
 	}
 	ready := &readiness{serving: serving(certificate, server.StartedChecker()), synced: source.Synced}
-	register(mgr.GetWebhookServer(), decider, ready) // asking for the server is what makes the manager start it
+	register(mgr.GetWebhookServer(), decider, func(next http.Handler) http.Handler { return who.only(limited(ready.leaving(next))) }) // asking for the server is what makes the manager start it
 	if err := ready.register(mgr); err != nil {
 		return nil, err
 	}
@@ -118,7 +124,7 @@ func (m *Manager) Start(ctx context.Context) error {
 	return m.manager.Start(serving)
 }
 
-func register(server ctrlwebhook.Server, decider webhook.Decider, ready *readiness) {
+func register(server ctrlwebhook.Server, decider webhook.Decider, around func(http.Handler) http.Handler) {
 	for path, handler := range map[string]webhook.Handler{
 		webhook.MutateAPIRulePath:   &webhook.Injector{Decider: decider},
 		webhook.ValidateAPIRulePath: &webhook.Validator{Decider: decider},
@@ -130,7 +136,7 @@ func register(server ctrlwebhook.Server, decider webhook.Decider, ready *readine
 			Decider: decider, Hook: webhook.ValidateNamespace, Kind: annotation.Namespace, Resource: "namespaces",
 		},
 	} {
-		server.Register(path, ready.leaving(webhook.Serving(handler, decider.Log)))
+		server.Register(path, around(webhook.Serving(handler, decider.Log)))
 	}
 }
 
