@@ -96,6 +96,24 @@ func TestGoldens(t *testing.T) {
 	}
 }
 
+// Colours are around words and change none.
+func TestColours(t *testing.T) {
+	var plain, coloured bytes.Buffer
+	for _, colour := range []bool{false, true} {
+		out := &plain
+		if colour {
+			out = &coloured
+		}
+		printer, err := lint.NewPrinter(lint.Text, out, lint.PrintOptions{Colour: colour})
+		require.NoError(t, err)
+		run(t, lint.Linter{}, printer, "shop.yaml")
+	}
+	assert.Contains(t, coloured.String(), "\x1b[1;31mdeny\x1b[0m")
+	assert.Contains(t, coloured.String(), "\x1b[1;33mwarn\x1b[0m")
+	assert.NotContains(t, plain.String(), "\x1b")
+	assert.Equal(t, plain.String(), regexp.MustCompile("\x1b\\[[0-9;]*m").ReplaceAllString(coloured.String(), ""))
+}
+
 // Each format is read by a parser that is not ours and must tell the same as
 // the findings themselves.
 func TestFormatsTellTheSame(t *testing.T) {

@@ -148,7 +148,7 @@ func content(object *unstructured.Unstructured) map[string]any {
 func open(t *testing.T) (stage, *controlplane.ControlPlane) {
 	t.Helper()
 	plane, err := controlplane.Start(t.Context(), controlplane.Options{CRDs: []string{
-		checkout.Path(t, "test/testdata/crds"), checkout.Path(t, "test/testdata/crds/optional"),
+		checkout.Path(t, "test/testdata/crds"), checkout.Path(t, "test/testdata/crds/optional"), checkout.Path(t, "config/crd"),
 	}})
 	require.NoError(t, err)
 	t.Cleanup(func() { assert.NoError(t, plane.Stop()) })
@@ -229,6 +229,7 @@ func TestAgainstAnAPIServer(t *testing.T) {
 	t.Run("report", func(t *testing.T) { testReport(t, s) })
 	t.Run("check", func(t *testing.T) {
 		_, stdout, _ := s.run(t, "", "check", "--dry-run-namespace", "shop")
+		assert.Contains(t, stdout, "√ ExtAuthPolicies are served")
 		assert.Contains(t, stdout, "√ both are registered: 5 webhooks")
 		assert.Contains(t, stdout, "√ their CA bundles hold")
 		assert.Contains(t, stdout, "√ the served certificate is signed by the bundle and holds for a while: 127.0.0.1:")

@@ -26,6 +26,7 @@ import (
 
 	"github.com/extauth-guard/extauth-guard/pkg/annotation"
 	"github.com/extauth-guard/extauth-guard/pkg/apirule"
+	"github.com/extauth-guard/extauth-guard/pkg/apis/v1alpha1"
 	"github.com/extauth-guard/extauth-guard/pkg/istio"
 	"github.com/extauth-guard/extauth-guard/pkg/oidc"
 	"github.com/extauth-guard/extauth-guard/pkg/policy"
@@ -85,6 +86,7 @@ func (d *doctor) checkups() []checkup {
 		return append(all, checkup{"permissions", "you may install", "ask a cluster administrator to install", false, d.mayInstall})
 	}
 	return append(all,
+		checkup{"policies", "ExtAuthPolicies are served", "install the chart with its CustomResourceDefinition, or apply config/crd", false, d.served(v1alpha1.GroupVersion.String(), v1alpha1.Resource)},
 		checkup{"webhooks", "both are registered", "install extauth-guard", true, d.registered},
 		checkup{"webhooks", "their CA bundles hold for a while", "restart the webhook, which renews its certificates, or look at cert-manager", false, d.bundles},
 		checkup{"webhooks", "the served certificate is signed by the bundle and holds for a while", "restart the webhook, which renews its certificates, or look at cert-manager", false, d.servedCertificate},
