@@ -7,7 +7,7 @@
 # Where does a new step go? If it writes tracked files, it is a generate-<what> in
 # hack/make/generate.mk. If it only looks, it is a verify-<what> here, listed in
 # VERIFY; such steps must not depend on each other.
-VERIFY := lint verify-modules verify-scripts verify-workflows verify-vulnerabilities
+VERIFY := lint verify-modules verify-scripts verify-workflows verify-vulnerabilities verify-licenses
 
 ##@ Verify
 
@@ -32,6 +32,10 @@ verify-workflows: ## Check the GitHub workflows.
 .PHONY: verify-vulnerabilities
 verify-vulnerabilities: ## Look for known vulnerabilities; GOVULNDB names the database, GOVULNCHECK_REQUIRED=true insists on it.
 	hack/govulncheck.sh $(GOVULNCHECK)
+
+.PHONY: verify-licenses
+verify-licenses: ## Insist that every module which is compiled into what ships has a licence that we can keep.
+	cd hack/licenses && go test . && go run . $(CURDIR)
 
 .PHONY: verify-tree
 verify-tree: ## Insist that no tracked file differs and no file is untracked.
