@@ -49,6 +49,11 @@ const (
 
 var plane *controlplane.ControlPlane
 
+// auditLog is where the API server says who asked it for what.
+//
+
+var auditLog string
+
 // binary is the job as it ships.
 //
 
@@ -66,19 +71,20 @@ func run(m *testing.M) int {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}
-	crds := filepath.Join(root, "test", "testdata", "crds")
-	plane, err = controlplane.Start(ctx, controlplane.Options{CRDs: []string{crds, filepath.Join(crds, "optional")}})
-	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		return 1
-	}
-	defer func() { _ = plane.Stop() }()
 	folder, err := os.MkdirTemp("", "extauth-bootstrap-")
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}
 	defer func() { _ = os.RemoveAll(folder) }()
+	auditLog = filepath.Join(folder, "audit.log")
+	crds := filepath.Join(root, "test", "testdata", "crds")
+	plane, err = controlplane.Start(ctx, controlplane.Options{CRDs: []string{crds, filepath.Join(crds, "optional")}, AuditLog: auditLog})
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	defer func() { _ = plane.Stop() }()
 	binary = filepath.Join(folder, "bootstrap")
 	build := exec.CommandContext(ctx, "go", "build", "-o", binary, "./cmd/bootstrap")
 	build.Dir = root
