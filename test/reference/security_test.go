@@ -19,7 +19,7 @@ import (
 func TestThreatModelNamesTestsThatExist(t *testing.T) {
 	raw, err := os.ReadFile(checkout.Path(t, "docs/security.md"))
 	require.NoError(t, err)
-	named := regexp.MustCompile("`((?:pkg|test)/[\\w/]+_test\\.go)`(?:\\s+`(Test\\w+)(?:/([^`]+))?`)?").FindAllStringSubmatch(string(raw), -1)
+	named := regexp.MustCompile("`((?:pkg|test)/[\\w/]+_test\\.go)`(?:\\s+`((?:Test|Fuzz)\\w+)(?:/([^`]+))?`)?").FindAllStringSubmatch(string(raw), -1)
 	assert.Greater(t, len(named), 20, "the page names its tests in another way")
 	for _, one := range named {
 		source, err := os.ReadFile(checkout.Path(t, one[1]))
