@@ -4,6 +4,7 @@
 package exposure_test
 
 import (
+	"maps"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -68,9 +69,7 @@ func TestOpenRefuses(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			annotations := map[string]string{annotation.Expose: "web"}
-			for key, value := range tc.annotations {
-				annotations[key] = value
-			}
+			maps.Copy(annotations, tc.annotations)
 			_, err := request(t, annotations, tc.ports...).Open(fallback)
 			var refusal exposure.Refusal
 			require.ErrorAs(t, err, &refusal)
