@@ -62,8 +62,9 @@ func TestTheActionIsComposite(t *testing.T) {
 }
 
 // perform runs the steps of the action as a runner does, in a workspace, and stops
-// at the first that fails. What it uses of others, Go, is there already.
-func perform(t *testing.T, workspace string, inputs map[string]string) (code int, out string) {
+// at the first that fails. What it uses of others, Go, is there already. Runs that
+// share temp link only once.
+func perform(t *testing.T, temp, workspace string, inputs map[string]string) (code int, out string) {
 	t.Helper()
 	read := readAction(t)
 	root := checkout.Path(t, ".")
@@ -82,7 +83,6 @@ func perform(t *testing.T, workspace string, inputs map[string]string) (code int
 			return root
 		})
 	}
-	temp := t.TempDir()
 	for _, step := range read.Runs.Steps {
 		if step.Run == "" {
 			continue
@@ -105,6 +105,7 @@ func perform(t *testing.T, workspace string, inputs map[string]string) (code int
 }
 
 func TestTheActionLints(t *testing.T) {
+	temp := t.TempDir()
 	for name, tc := range map[string]struct {
 		files    map[string]string
 		inputs   map[string]string
@@ -136,7 +137,7 @@ func TestTheActionLints(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			workspace := write(t, tc.files)
-			code, out := perform(t, workspace, tc.inputs)
+			code, out := perform(t, temp, workspace, tc.inputs)
 			assert.Equal(t, tc.wantCode, code, out)
 			assert.Contains(t, out, tc.want)
 			assert.NoFileExists(t, filepath.Join(workspace, "pwned"))
