@@ -211,12 +211,19 @@ func (l *load) judge(one testCase, stored *unstructured.Unstructured, err error)
 		return unasked, ""
 	case one.refusal != "" && strings.Contains(err.Error(), one.refusal):
 		return right, ""
-	case apierrors.IsServiceUnavailable(err) && l.unknown.Load() && strings.Contains(err.Error(), "RegistryUnknown"):
-		return right, "" // cannot tell, and says so
+	case l.unknown.Load() && cannotTell(one, err):
+		return right, ""
 	case safe(err):
 		return failed, err.Error()
 	}
 	return wrong, err.Error()
+}
+
+// cannotTell is true for the answer without an Istio CR: 503, unless there is another
+// reason to refuse what has to be refused, such as a conflict with what another
+// worker of the load has stored.
+func cannotTell(one testCase, err error) bool {
+	return strings.Contains(err.Error(), "[RegistryUnknown]") && (one.refusal != "" || apierrors.IsServiceUnavailable(err))
 }
 
 // safe is true for a refusal because a webhook could not be asked: by the
