@@ -6,6 +6,7 @@ package serve
 import (
 	"errors"
 	"net/http"
+	"sync"
 	"time"
 )
 
@@ -22,14 +23,28 @@ const requestTime = 5 * time.Second
 
 // limited bounds the time of a request. A client that sends its body byte by byte
 // would keep a goroutine and a buffer for as long as it likes.
+//
+// Deadlines are set only on what is late already: setting one sends a message to
+// the goroutine of an HTTP/2 connection, and each request would wait for two.
 func limited(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, request *http.Request) {
-		end := time.Now().Add(requestTime)
 		control := http.NewResponseController(w)
-		if err := errors.Join(control.SetReadDeadline(end), control.SetWriteDeadline(end.Add(requestTime))); err != nil {
-			http.Error(w, "bounding the time of the request: "+err.Error(), http.StatusInternalServerError)
-			return
-		}
+		var mu sync.Mutex
+		answered := false // after that the writer is not ours any more
+		late := time.AfterFunc(requestTime, func() {
+			mu.Lock()
+			defer mu.Unlock()
+			if !answered {
+				now := time.Now()
+				_ = errors.Join(control.SetReadDeadline(now), control.SetWriteDeadline(now.Add(requestTime))) // of a closed connection
+			}
+		})
+		defer func() {
+			late.Stop()
+			mu.Lock()
+			defer mu.Unlock()
+			answered = true
+		}()
 		next.ServeHTTP(w, request)
 	})
 }

@@ -8,6 +8,7 @@ import (
 	"crypto/tls"
 	"fmt"
 	"net/http"
+	"runtime/debug"
 	"time"
 
 	"github.com/go-logr/logr"
@@ -79,6 +80,9 @@ func NewManagerAt(rest *rest.Config, settings config.WebhookConfig, by clock.Wit
 	}
 	if err := mgr.Add(source); err != nil {
 		return nil, fmt.Errorf("adding the registry: %w", err)
+	}
+	if err := mgr.Add(garbage{world: source.World(), clock: by, set: debug.SetGCPercent}); err != nil {
+		return nil, fmt.Errorf("adding the care for garbage: %w", err)
 	}
 	measured, err := metrics.NewAdmission(ctrlmetrics.Registry)
 	if err != nil {
