@@ -61,11 +61,10 @@ func protectionOf(view apirule.View) Protection {
 	return ExtAuth
 }
 
-// verdict is what is kept of what the audit thinks of one APIRule. No sentence is:
-// the few that are needed are made again, because there may be many.
+// verdict is what is kept of what the audit thinks of an APIRule. No sentence is:
+// the few that are needed are made again, because there may be many. Nothing says
+// which APIRule it is about, so that equal ones are one. It is never changed.
 type verdict struct {
-	name       types.NamespacedName
-	uid        types.UID
 	hosts      int
 	gateway    string
 	protection Protection
@@ -73,6 +72,11 @@ type verdict struct {
 	standings  []standing    // one for each policy that matches
 	// grave is what the events are about, by what makes it the same fault.
 	grave []string
+}
+
+func (v *verdict) equal(other *verdict) bool {
+	return v.hosts == other.hosts && v.gateway == other.gateway && v.protection == other.protection &&
+		slices.Equal(v.codes, other.codes) && slices.Equal(v.standings, other.standings) && slices.Equal(v.grave, other.grave)
 }
 
 // standing is how an APIRule stands to one policy.
@@ -102,8 +106,8 @@ type book struct {
 	verdicts map[types.NamespacedName]*verdict
 	// order has the names in verdicts in their order; nil if it has to be made.
 	order []types.NamespacedName
-	// last has the lists of the verdict that was made last.
-	last verdict
+	// recent are some verdicts that were made lately, each another one.
+	recent []*verdict
 }
 
 func newBook(world *registry.World, settings policy.Settings) *book {
@@ -112,6 +116,8 @@ func newBook(world *registry.World, settings policy.Settings) *book {
 
 // outcome is what came of looking at one APIRule.
 type outcome struct {
+	name types.NamespacedName
+	uid  types.UID // "" if the APIRule is gone
 	// before and after are nil where the APIRule was not or is not there.
 	before, after *verdict
 	// grave are the findings that after.grave is about.
@@ -120,7 +126,7 @@ type outcome struct {
 
 // examine makes a new verdict on an APIRule.
 func (b *book) examine(ctx context.Context, now time.Time, name types.NamespacedName) outcome {
-	result := outcome{before: b.verdicts[name]}
+	result := outcome{name: name, before: b.verdicts[name]}
 	view, exists := b.world.APIRule(name)
 	if !exists {
 		if result.before != nil {
@@ -130,9 +136,7 @@ func (b *book) examine(ctx context.Context, now time.Time, name types.Namespaced
 		return result
 	}
 	facts := b.facts(ctx, view, now)
-	after := &verdict{
-		name: name, uid: view.UID, hosts: len(view.Hosts), gateway: view.Gateway, protection: protectionOf(view),
-	}
+	after := &verdict{hosts: len(view.Hosts), gateway: view.Gateway, protection: protectionOf(view)}
 	for _, one := range policy.Assess(view, facts, b.settings) {
 		after.standings = append(after.standings, standing{one.Policy, one.State})
 	}
@@ -144,25 +148,31 @@ func (b *book) examine(ctx context.Context, now time.Time, name types.Namespaced
 		after.grave = append(after.grave, faultOf(one))
 		result.grave = append(result.grave, one)
 	}
-	b.share(after)
+	after = b.shared(after)
 	b.verdicts[name] = after
 	if result.before == nil {
 		b.order = nil
 	}
-	result.after = after
+	result.uid, result.after = view.UID, after
 	return result
 }
 
-// share lets a verdict have its lists in common with the one before it: most
+// maxRecent is how many verdicts a new one is compared with.
+const maxRecent = 8
+
+// shared returns an equal verdict that is known, or else the given one. Most
 // verdicts of a cluster are alike.
-func (b *book) share(after *verdict) {
-	if slices.Equal(after.codes, b.last.codes) {
-		after.codes = b.last.codes
+func (b *book) shared(one *verdict) *verdict {
+	for _, known := range b.recent {
+		if known.equal(one) {
+			return known
+		}
 	}
-	if slices.Equal(after.standings, b.last.standings) {
-		after.standings = b.last.standings
+	if len(b.recent) == maxRecent {
+		b.recent = slices.Delete(b.recent, 0, 1)
 	}
-	b.last.codes, b.last.standings = after.codes, after.standings
+	b.recent = append(b.recent, one)
+	return one
 }
 
 func (b *book) facts(ctx context.Context, view apirule.View, now time.Time) policy.Facts {
@@ -196,7 +206,7 @@ func (b *book) assess(ctx context.Context, now time.Time, name types.NamespacedN
 }
 
 // all calls yield with every verdict, in the order of the names.
-func (b *book) all(yield func(*verdict)) {
+func (b *book) all(yield func(types.NamespacedName, *verdict)) {
 	if b.order == nil {
 		b.order = make([]types.NamespacedName, 0, len(b.verdicts))
 		for name := range b.verdicts {
@@ -207,6 +217,6 @@ func (b *book) all(yield func(*verdict)) {
 		})
 	}
 	for _, name := range b.order {
-		yield(b.verdicts[name])
+		yield(name, b.verdicts[name])
 	}
 }

@@ -95,12 +95,12 @@ func (r *reports) write(ctx context.Context, b *book, now time.Time) error {
 		return nil
 	}
 	pages := map[string]*page{}
-	b.all(func(v *verdict) {
-		if r.touched[v.name.Namespace] {
-			if pages[v.name.Namespace] == nil {
-				pages[v.name.Namespace] = &page{}
+	b.all(func(name types.NamespacedName, _ *verdict) {
+		if r.touched[name.Namespace] {
+			if pages[name.Namespace] == nil {
+				pages[name.Namespace] = &page{}
 			}
-			pages[v.name.Namespace].add(v.name, b.sentences(ctx, now, v.name), b.assess(ctx, now, v.name))
+			pages[name.Namespace].add(name, b.sentences(ctx, now, name), b.assess(ctx, now, name))
 		}
 	})
 	var errs []error

@@ -46,8 +46,8 @@ func summarize(ctx context.Context, b *book, now time.Time) summary {
 		}
 	}
 	gateways := map[string]bool{}
-	b.all(func(v *verdict) {
-		s.add(v, func(name types.NamespacedName) []policy.Assessment { return b.assess(ctx, now, name) })
+	b.all(func(name types.NamespacedName, v *verdict) {
+		s.add(name, v, func() []policy.Assessment { return b.assess(ctx, now, name) })
 		gateways[v.gateway] = true
 	})
 	s.addUnguarded(world, policies, gateways)
@@ -70,10 +70,10 @@ func readiness(one policy.ClusterPolicy, authorizers policy.Registry) metav1.Con
 	return ready
 }
 
-func (s summary) add(v *verdict, again func(types.NamespacedName) []policy.Assessment) {
+func (s summary) add(name types.NamespacedName, v *verdict, again func() []policy.Assessment) {
 	s.hosts[string(v.protection)] += v.hosts
 	for _, code := range v.codes {
-		s.findings[metrics.CodeIn{Code: string(code), Namespace: v.name.Namespace}]++
+		s.findings[metrics.CodeIn{Code: string(code), Namespace: name.Namespace}]++
 	}
 	for _, one := range v.standings {
 		status, current := s.statuses[one.policy]
@@ -89,7 +89,7 @@ func (s summary) add(v *verdict, again func(types.NamespacedName) []policy.Asses
 		case policy.Violating:
 			status.Violating++
 			if len(status.Violations) < maxListed {
-				status.Violations = append(status.Violations, violations(one.policy, v.name, again(v.name))...)
+				status.Violations = append(status.Violations, violations(one.policy, name, again())...)
 				status.Violations = status.Violations[:min(len(status.Violations), maxListed)]
 			}
 		}

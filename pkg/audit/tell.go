@@ -47,7 +47,7 @@ func (c *Controller) tell(seen outcome) {
 		}
 	}
 	about := &corev1.ObjectReference{
-		APIVersion: apirule.Group + "/v2", Kind: apirule.Kind, Namespace: after.name.Namespace, Name: after.name.Name, UID: after.uid,
+		APIVersion: apirule.Group + "/v2", Kind: apirule.Kind, Namespace: seen.name.Namespace, Name: seen.name.Name, UID: seen.uid,
 	}
 	for code, notes := range introduced {
 		slices.Sort(notes)

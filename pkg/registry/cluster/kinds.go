@@ -146,40 +146,50 @@ func namespaceFeed(client metadata.Interface, world *registry.World) *feed {
 }
 
 func apiruleFeed(client dynamic.Interface, world *registry.World) *feed {
+	known := lists{}
 	return newFeed(apirule.Kind, untyped(client.Resource(apiruleResource())), example(apiruleResource(), apirule.Kind),
-		func(object *unstructured.Unstructured) apirule.View { return compact(apirule.Parse(object.Object, "")) },
+		func(object *unstructured.Unstructured) apirule.View {
+			return compact(apirule.Parse(object.Object, ""), known)
+		},
 		func(_ types.NamespacedName, view apirule.View) { world.SetAPIRule(view) },
 		func(name types.NamespacedName) { world.DeleteAPIRule(name) })
 }
 
-// compact has equal parts of rules share their memory: the rules of one APIRule
-// mostly have the same methods, authorizers and Service, and all APIRules have
-// few namespaces, gateways, methods and authorizers.
-func compact(view apirule.View) apirule.View {
+// compact has equal parts of APIRules share their memory: all of them have few
+// namespaces, gateways, methods and authorizers.
+func compact(view apirule.View, known lists) apirule.View {
 	view.Namespace, view.Gateway, view.OriginalVersion = shared(view.Namespace), shared(view.Gateway), shared(view.OriginalVersion)
 	for i := range view.Rules {
 		rule := &view.Rules[i]
 		rule.Service.Namespace = shared(rule.Service.Namespace)
-		for _, texts := range [][]string{rule.Methods, rule.Authorizers} {
-			for at := range texts {
-				texts[at] = shared(texts[at])
-			}
-		}
-		if i == 0 {
-			continue
-		}
-		before := view.Rules[i-1]
-		if rule.Service == before.Service {
-			rule.Service = before.Service
-		}
-		if slices.Equal(rule.Methods, before.Methods) {
-			rule.Methods = before.Methods
-		}
-		if slices.Equal(rule.Authorizers, before.Authorizers) {
-			rule.Authorizers = before.Authorizers
+		rule.Methods, rule.Authorizers = known.shared(rule.Methods), known.shared(rule.Authorizers)
+		if i > 0 && rule.Service == view.Rules[i-1].Service {
+			rule.Service = view.Rules[i-1].Service
 		}
 	}
 	return view
+}
+
+// lists are lists of texts that occur often, by what is in them.
+type lists map[string][]string
+
+// maxLists bounds lists, because who writes APIRules may make up new ones.
+const maxLists = 1024
+
+// shared returns an equal list, for all that are equal the same one.
+func (l lists) shared(list []string) []string {
+	if len(list) == 0 {
+		return nil
+	}
+	key := strings.Join(list, "\n")
+	known, found := l[key]
+	if found && slices.Equal(known, list) { // a text can have the separator in it
+		return known
+	}
+	if !found && len(l) < maxLists {
+		l[key] = list
+	}
+	return list
 }
 
 // shared returns an equal text that has its memory in common with all equal
