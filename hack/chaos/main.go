@@ -44,8 +44,10 @@ func run(ctx context.Context, options chaos.Options) error {
 		switch {
 		case r.Wrong > 0:
 			return fmt.Errorf("%s: %d answers were wrong", r.Fault, r.Wrong)
-		case r.Failed > r.Losses:
-			return fmt.Errorf("%s: %d admissions failed, and no more than %d may", r.Fault, r.Failed, r.Losses)
+		case r.Failed > 0:
+			return fmt.Errorf("%s: %d admissions failed although a replica was there", r.Fault, r.Failed)
+		case r.Lost > r.Losses:
+			return fmt.Errorf("%s: %d admissions were lost, and no more than %d may be", r.Fault, r.Lost, r.Losses)
 		}
 	}
 	return nil

@@ -4,8 +4,9 @@
 // Package chaos runs two replicas of the webhook server under a steady load and
 // makes one thing after another go wrong. Every answer is compared with what the
 // rules say it must be: it is right, failed (refused, because somebody could not
-// be asked) or wrong (admitted unprotected, or changed or refused without a
-// reason). No answer may ever be wrong.
+// be asked), lost (failed, but under way at a replica when that was killed) or wrong
+// (admitted unprotected, or changed or refused without a reason). No answer may ever
+// be wrong, and none may fail.
 package chaos
 
 import (
@@ -31,10 +32,10 @@ type Options struct {
 
 // Result is what the load saw during one fault.
 type Result struct {
-	Fault                         string
-	Right, Failed, Wrong, Unasked int64
-	// Losses is the number of admissions that may fail: those under way at a
-	// replica that is killed, and none where one is always there.
+	Fault                               string
+	Right, Failed, Lost, Wrong, Unasked int64
+	// Losses is the number of admissions that may be lost, because they are under way
+	// at a replica that is killed; none where one is always there. None may fail.
 	Losses int64
 	// Times is how often the fault happened.
 	Times int
@@ -44,7 +45,7 @@ type Result struct {
 
 // Admissions is the number of requests that admission answered.
 func (r Result) Admissions() int64 {
-	return r.Right + r.Failed + r.Wrong
+	return r.Right + r.Failed + r.Lost + r.Wrong
 }
 
 // Run tries all faults in turn and returns what was seen. An error means that a
@@ -72,7 +73,7 @@ func Run(ctx context.Context, options Options) (results []Result, err error) {
 		}
 		results = append(results, result)
 		if options.Progress != nil {
-			fmt.Fprintf(options.Progress, "%-32s %d admissions, %d failed, %d wrong\n", one.name, result.Admissions(), result.Failed, result.Wrong)
+			fmt.Fprintf(options.Progress, "%-32s %d admissions, %d failed, %d lost, %d wrong\n", one.name, result.Admissions(), result.Failed, result.Lost, result.Wrong)
 		}
 	}
 	return results, nil
@@ -102,14 +103,14 @@ func (w *world) suffer(ctx context.Context, one fault, options Options) (Result,
 // Print writes the results as a table, with examples of what was not right.
 func Print(to io.Writer, results []Result) error {
 	table := tabwriter.NewWriter(to, 0, 0, 2, ' ', tabwriter.AlignRight)
-	fmt.Fprintln(table, "fault\ttimes\tadmissions\tright\tfailed\tmay fail\twrong\tAPI server away\t")
+	fmt.Fprintln(table, "fault\ttimes\tadmissions\tright\tfailed\tlost\tmay be lost\twrong\tAPI server away\t")
 	var sum Result
 	for _, r := range results {
-		fmt.Fprintf(table, "%s\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t\n", r.Fault, r.Times, r.Admissions(), r.Right, r.Failed, r.Losses, r.Wrong, r.Unasked)
-		sum.Right, sum.Failed, sum.Losses = sum.Right+r.Right, sum.Failed+r.Failed, sum.Losses+r.Losses
+		fmt.Fprintf(table, "%s\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t\n", r.Fault, r.Times, r.Admissions(), r.Right, r.Failed, r.Lost, r.Losses, r.Wrong, r.Unasked)
+		sum.Right, sum.Failed, sum.Lost, sum.Losses = sum.Right+r.Right, sum.Failed+r.Failed, sum.Lost+r.Lost, sum.Losses+r.Losses
 		sum.Wrong, sum.Unasked = sum.Wrong+r.Wrong, sum.Unasked+r.Unasked
 	}
-	fmt.Fprintf(table, "all\t\t%d\t%d\t%d\t%d\t%d\t%d\t\n", sum.Admissions(), sum.Right, sum.Failed, sum.Losses, sum.Wrong, sum.Unasked)
+	fmt.Fprintf(table, "all\t\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t\n", sum.Admissions(), sum.Right, sum.Failed, sum.Lost, sum.Losses, sum.Wrong, sum.Unasked)
 	if err := table.Flush(); err != nil {
 		return err
 	}

@@ -26,9 +26,7 @@ type fault struct {
 	name string
 	run  func(ctx context.Context, w *world) error
 	// losses is how many admissions each client of the load may lose each time:
-	// none where a replica that can be asked is there for every one. What a process
-	// was answering when it was killed is lost with it: the API server asks a
-	// webhook once.
+	// none where a replica that can be asked is there for every one.
 	losses int64
 }
 
@@ -174,7 +172,13 @@ func cutWatches(ctx context.Context, w *world) error {
 // cutCalls closes the connections between the API server and the replicas: what
 // is under way on them fails, as it does when a node dies.
 func cutCalls(ctx context.Context, w *world) error {
-	w.service.cut()
+	err := w.load.breaks.during(func() error {
+		w.service.cut()
+		return nil
+	})
+	if err != nil {
+		return err
+	}
 	return pause(ctx, settle)
 }
 

@@ -101,14 +101,16 @@ func (w *world) audited(ctx context.Context) error {
 // that of a Pod does until the kubelet has noticed, and then only the other one
 // is asked.
 func (w *world) kill(ctx context.Context, one, other *replica) error {
-	if err := one.end(syscall.SIGKILL); err != nil {
-		return err
-	}
-	if err := pause(ctx, settle); err != nil {
-		return err
-	}
-	w.service.use(other.address())
-	return nil
+	return w.load.breaks.during(func() error {
+		if err := one.end(syscall.SIGKILL); err != nil {
+			return err
+		}
+		if err := pause(ctx, settle); err != nil {
+			return err
+		}
+		w.service.use(other.address())
+		return nil
+	})
 }
 
 // revive starts a replica again and lets it be asked.

@@ -36,8 +36,12 @@ const (
 	// right: what the rules say.
 	right answer = "right"
 	// failed: refused although it should have been admitted, because somebody
-	// could not be asked. It is safe, and a nuisance.
+	// could not be asked, although a replica was there. It is safe, and a nuisance.
 	failed answer = "failed"
+	// lost: failed, but under way when the replica that had it was killed or its
+	// connection was cut, or sent to it before anybody could know. Nobody can answer
+	// such a request: the API server asks a webhook once.
+	lost answer = "lost"
 	// wrong: admitted unprotected, or refused or changed in a way that the rules
 	// do not say. It must never happen.
 	wrong answer = "wrong"
@@ -47,13 +51,13 @@ const (
 
 // tally counts answers.
 type tally struct {
-	counts   [4]atomic.Int64
+	counts   [5]atomic.Int64
 	mu       sync.Mutex
 	examples []string
 }
 
 func (t *tally) add(a answer, detail string) {
-	for i, kind := range []answer{right, failed, wrong, unasked} {
+	for i, kind := range []answer{right, failed, wrong, unasked, lost} {
 		if kind == a {
 			t.counts[i].Add(1)
 		}
@@ -70,7 +74,7 @@ func (t *tally) add(a answer, detail string) {
 
 // admissions is how many requests admission answered so far.
 func (t *tally) admissions() int64 {
-	return t.counts[0].Load() + t.counts[1].Load() + t.counts[2].Load()
+	return t.counts[0].Load() + t.counts[1].Load() + t.counts[2].Load() + t.counts[4].Load()
 }
 
 // result is what the load saw during one fault.
@@ -78,7 +82,7 @@ func (t *tally) result(fault string) Result {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	return Result{
-		Fault: fault, Right: t.counts[0].Load(), Failed: t.counts[1].Load(), Wrong: t.counts[2].Load(), Unasked: t.counts[3].Load(),
+		Fault: fault, Right: t.counts[0].Load(), Failed: t.counts[1].Load(), Wrong: t.counts[2].Load(), Unasked: t.counts[3].Load(), Lost: t.counts[4].Load(),
 		Examples: t.examples,
 	}
 }
@@ -91,6 +95,7 @@ type load struct {
 	unknown atomic.Bool // while the registry may be unknown to a replica
 	clocks  atomic.Pointer[clocks]
 	serial  atomic.Int64
+	breaks  breaks
 }
 
 func newLoad(client dynamic.Interface) *load {
@@ -146,7 +151,7 @@ func (l *load) request(ctx context.Context, one, next testCase, stored bool) {
 // ask sends one request, judges the answer and counts it. It returns what was
 // stored, or nil.
 func (l *load) ask(ctx context.Context, one testCase, send func() (*unstructured.Unstructured, error)) *unstructured.Unstructured {
-	counted, clocks := l.tally.Load(), l.clocks.Load()
+	counted, clocks, begun := l.tally.Load(), l.clocks.Load(), time.Now()
 	result, err := send()
 	if ctx.Err() != nil {
 		return nil
@@ -159,6 +164,9 @@ func (l *load) ask(ctx context.Context, one testCase, send func() (*unstructured
 				verdict = other
 			}
 		}
+	}
+	if verdict == failed && l.breaks.since(begun) {
+		verdict = lost
 	}
 	counted.add(verdict, one.name+": "+detail)
 	if verdict == unasked {
