@@ -214,12 +214,31 @@ func protectingFirst(strategies []any) []any {
 	return append(protecting, open...)
 }
 
+// objects returns the entries of a list that are objects. v2 takes no others, and
+// those that are left out are noted.
+func (r *Result) objects(config map[string]any, path, key string) []any {
+	var kept []any
+	for i, entry := range list(config, key) {
+		if _, ok := entry.(map[string]any); ok {
+			kept = append(kept, entry)
+			continue
+		}
+		r.note(fmt.Sprintf("%s.%s[%d]", path, key, i), "%v is no object and is not carried over", entry)
+	}
+	return kept
+}
+
 // jwt carries over the configuration of Istio's form, which v2 has as it is, or
 // of Ory's.
 func (r *Result) jwt(config map[string]any, path string) (map[string]any, bool) {
 	if list(config, "authentications") != nil {
-		jwt := map[string]any{"authentications": config["authentications"]}
-		if authorizations := list(config, "authorizations"); authorizations != nil {
+		authentications := r.objects(config, path, "authentications")
+		if len(authentications) == 0 {
+			r.note(path, "no entry of jwt.authentications can be carried over, so the rule is left out and its path is closed; write them by hand")
+			return nil, false
+		}
+		jwt := map[string]any{"authentications": authentications}
+		if authorizations := r.objects(config, path, "authorizations"); len(authorizations) > 0 {
 			jwt["authorizations"] = authorizations
 		}
 		r.unknown(config, path, "authentications", "authorizations")

@@ -62,7 +62,8 @@ spec:
   - {path: /a, methods: [POST], accessStrategies: [{handler: noop}]}
   - {path: /b/.*, methods: [GET], accessStrategies: [{handler: allow}], mutators: [{handler: header, config: {headers: {x: y}}}, {handler: hydrator}]}
   - {path: /c.*, methods: [GET], accessStrategies: [{handler: no_auth}, {handler: jwt, config: {trusted_issuers: [https://i], jwks_urls: [https://j], required_scope: [s], target_audience: [u]}}]}
-  - {path: /d, methods: [GET], accessStrategies: [{handler: jwt, config: {authentications: [{issuer: https://i, jwksUri: https://j}]}}]}
+  - {path: /d, methods: [GET], accessStrategies: [{handler: jwt, config: {authentications: [{issuer: https://i, jwksUri: https://j}, xxx]}}]}
+  - {path: /k, methods: [GET], accessStrategies: [{handler: jwt, config: {authentications: [xxx]}}]}
   - {path: /e, methods: [GET], accessStrategies: [{handler: oauth2_introspection, config: {required_scope: [read], token_from: {header: x}}}]}
   - {path: /f, methods: [GET], accessStrategies: [{handler: cookie_session}]}
   - {path: /g, methods: [GET], accessStrategies: [{handler: unauthorized}]}
@@ -96,12 +97,15 @@ spec:
 				"spec.rules[1].mutators[1]: the mutator \"hydrator\"",
 				"spec.rules[2].path: \"/c.*\" became \"/c/{**}\"",
 				"spec.rules[2].accessStrategies: a rule of v2 has one",
-				"spec.rules[4].accessStrategies[0].config.token_from: is not carried over",
-				"spec.rules[4].accessStrategies[0].config.required_scope: scopes read are not checked",
-				"spec.rules[5].accessStrategies[0]: the handler \"cookie_session\"",
-				"spec.rules[6].accessStrategies[0]: the handler \"unauthorized\" refuses everybody",
-				"spec.rules[7].path: the regular expression \"/(h|i)\"",
-				"spec.rules[8].accessStrategies[0].config: 1 trusted_issuers and 0 jwks_urls",
+				"spec.rules[3].accessStrategies[0].config.authentications[1]: xxx is no object",
+				"spec.rules[4].accessStrategies[0].config.authentications[0]: xxx is no object",
+				"spec.rules[4].accessStrategies[0].config: no entry of jwt.authentications",
+				"spec.rules[5].accessStrategies[0].config.token_from: is not carried over",
+				"spec.rules[5].accessStrategies[0].config.required_scope: scopes read are not checked",
+				"spec.rules[6].accessStrategies[0]: the handler \"cookie_session\"",
+				"spec.rules[7].accessStrategies[0]: the handler \"unauthorized\" refuses everybody",
+				"spec.rules[8].path: the regular expression \"/(h|i)\"",
+				"spec.rules[9].accessStrategies[0].config: 1 trusted_issuers and 0 jwks_urls",
 			},
 		},
 		"nothing to inject, no annotation": {

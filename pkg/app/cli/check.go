@@ -26,7 +26,7 @@ type checkFlags struct {
 	issuerCA      string
 	colour        string
 	output        string
-	certificates  string
+	certificates  []string
 	expiryWarning time.Duration
 }
 
@@ -52,7 +52,8 @@ Exit code 1 means that a check failed; warnings do not count.`,
 	flags.kube.AddFlags(cmd.Flags())
 	cmd.Flags().BoolVar(&flags.pre, "pre", false, "check whether the installation would succeed")
 	cmd.Flags().StringVar(&flags.installation, "installation", "extauth-guard", "the `namespace` of the installation")
-	cmd.Flags().StringVar(&flags.certificates, "tls-secret", "extauth-guard-tls", "the Secret with the serving certificate, by `name`")
+	cmd.Flags().StringSliceVar(&flags.certificates, "tls-secret", []string{"extauth-guard-tls", "extauth-guard-cert-manager-tls"},
+		"the Secrets that may have the serving certificate, by `name`; the first that there is counts")
 	cmd.Flags().StringVar(&flags.dryRun, "dry-run-namespace", "default", "a `namespace` for the dry runs; one that is not excluded")
 	cmd.Flags().StringVar(&flags.issuer, "issuer", "", "also check the OIDC issuer at this `URL`")
 	cmd.Flags().StringVar(&flags.issuerCA, "issuer-ca-file", "", "a `file` with the CA certificates of the issuer")

@@ -320,21 +320,24 @@ func dialTLS(ctx context.Context, address, serverName string) ([]*x509.Certifica
 
 // presentedBySecret returns the chain in the Secret that the webhooks serve from.
 func (d *doctor) presentedBySecret(ctx context.Context) (presented, error) {
-	name := d.flags.installation + "/" + d.flags.certificates
-	secret, err := d.typed.CoreV1().Secrets(d.flags.installation).Get(ctx, d.flags.certificates, metav1.GetOptions{})
-	switch {
-	case apierrors.IsNotFound(err):
-		return presented{}, fmt.Errorf("there is no Secret %s; name it with --tls-secret", name)
-	case apierrors.IsForbidden(err):
-		return presented{}, fmt.Errorf("you may not read the Secret %s", name)
-	case err != nil:
-		return presented{}, err
+	for _, one := range d.flags.certificates {
+		name := d.flags.installation + "/" + one
+		secret, err := d.typed.CoreV1().Secrets(d.flags.installation).Get(ctx, one, metav1.GetOptions{})
+		switch {
+		case apierrors.IsNotFound(err):
+			continue
+		case apierrors.IsForbidden(err):
+			return presented{}, fmt.Errorf("you may not read the Secret %s", name)
+		case err != nil:
+			return presented{}, err
+		}
+		chain := parseCertificates(secret.Data["tls.crt"])
+		if len(chain) == 0 {
+			return presented{}, fmt.Errorf("the Secret %s has no certificate in tls.crt", name)
+		}
+		return presented{"the Secret " + name, chain}, nil
 	}
-	chain := parseCertificates(secret.Data["tls.crt"])
-	if len(chain) == 0 {
-		return presented{}, fmt.Errorf("the Secret %s has no certificate in tls.crt", name)
-	}
-	return presented{"the Secret " + name, chain}, nil
+	return presented{}, fmt.Errorf("there is no Secret %s/%s; name it with --tls-secret", d.flags.installation, strings.Join(d.flags.certificates, " or "))
 }
 
 // fits verifies a chain as the API server does: against the CA bundle, for the

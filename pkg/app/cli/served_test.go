@@ -65,7 +65,7 @@ func configurations(client admissionregistrationv1.WebhookClientConfig) []runtim
 
 func doctorOf(objects ...runtime.Object) *doctor {
 	return &doctor{
-		flags: &checkFlags{installation: "extauth-guard", certificates: "extauth-guard-tls", expiryWarning: 7 * 24 * time.Hour},
+		flags: &checkFlags{installation: "extauth-guard", certificates: []string{"extauth-guard-tls", "extauth-guard-cert-manager-tls"}, expiryWarning: 7 * 24 * time.Hour},
 		now:   noon, typed: fake.NewClientset(objects...), config: &rest.Config{},
 	}
 }
@@ -159,7 +159,7 @@ func TestServedCertificateBehindAService(t *testing.T) {
 		},
 		"there is no Secret either": {
 			objects: []runtime.Object{service(443), ready}, wantStatus: skipped,
-			want: []string{"connecting to the Pod", "there is no Secret extauth-guard/extauth-guard-tls; name it with --tls-secret"},
+			want: []string{"connecting to the Pod", "there is no Secret extauth-guard/extauth-guard-tls or extauth-guard-cert-manager-tls; name it with --tls-secret"},
 		},
 		"no Pod is ready": {
 			objects: []runtime.Object{service(443), secret(good)}, wantStatus: failed,
