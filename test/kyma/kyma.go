@@ -237,7 +237,7 @@ func (c *Cluster) APIRules(namespace string) dynamic.ResourceInterface {
 	return c.Untyped.Resource(schema.GroupVersionResource{Group: "gateway.kyma-project.io", Version: "v2", Resource: "apirules"}).Namespace(namespace)
 }
 
-// Events returns the notes of the events about an object, with their reasons, in
+// Events returns the notes of our events about an object, with their reasons, in
 // the order of their creation.
 func (c *Cluster) Events(ctx context.Context, namespace, kind, name string) []string {
 	list, err := c.Typed.EventsV1().Events(namespace).List(ctx, metav1.ListOptions{FieldSelector: "regarding.kind=" + kind + ",regarding.name=" + name})
@@ -246,7 +246,9 @@ func (c *Cluster) Events(ctx context.Context, namespace, kind, name string) []st
 	}
 	var notes []string
 	for _, event := range list.Items {
-		notes = append(notes, event.Reason+": "+event.Note)
+		if strings.HasPrefix(event.ReportingController, "extauth-guard") { // the API server has something to say about Services, too
+			notes = append(notes, event.Reason+": "+event.Note)
+		}
 	}
 	return notes
 }
