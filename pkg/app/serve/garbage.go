@@ -6,31 +6,32 @@ package serve
 import (
 	"context"
 	"os"
+	"runtime/metrics"
 	"time"
 
 	"k8s.io/utils/clock"
-
-	"github.com/extauth-guard/extauth-guard/pkg/registry"
 )
 
 const (
-	// manyObjects is from how many objects on the world is the larger part of what
-	// is in use.
-	manyObjects = 5000
-	// garbagePeriod is how often the size of the world is looked at.
+	// garbageRoom is how much garbage there may be before Go collects it, in bytes.
+	// What is in use in a small cluster is so little that Go's own rule, as much
+	// again, has it collect every hundred requests, which costs them more than the
+	// few MiB are worth.
+	garbageRoom = 6 << 20
+	// sparing is by how many percent of what is in use garbage may always grow. Go's
+	// own rule is 100; in a large cluster what the first lists and a round of the
+	// audit leave behind would double the memory.
+	sparing = 50
+	// garbagePeriod is how often is looked at what is in use.
 	garbagePeriod = time.Minute
-
-	// By how many percent of what is in use garbage may grow. 100 is Go's own.
-	usual, sparing = 100, 50
 )
 
-// garbage has Go collect sooner in a large cluster. There the world is most of the
-// memory in use, and what the first lists and a round of the audit leave behind
-// would double it; in a small one, collecting more often would cost each request
-// more than the few MiB are worth. It does nothing where GOGC is set.
+// garbage has Go collect by the size of the cluster: [garbageRoom], or half of
+// what is in use if that is more. It does nothing where GOGC is set.
 type garbage struct {
-	world *registry.World
 	clock clock.WithTicker
+	// live returns how much is in use, in bytes.
+	live func() uint64
 	// set is debug.SetGCPercent; it returns what was set before.
 	set func(percent int) int
 }
@@ -55,18 +56,22 @@ func (g garbage) Start(ctx context.Context) error {
 		case <-ctx.Done():
 			return nil
 		case <-ticker.C():
-			g.set(g.percent())
+			g.set(garbagePercent(g.live()))
 		}
 	}
 }
 
-func (g garbage) percent() int {
-	objects := 0
-	for _, count := range g.world.Sizes() {
-		objects += count
+// garbagePercent returns by how many percent of live garbage may grow.
+func garbagePercent(live uint64) int {
+	return max(sparing, int(garbageRoom*100/max(live, 1<<20))) //nolint:gosec // at most 600
+}
+
+// liveHeap returns what the last collection found in use, in bytes.
+func liveHeap() uint64 {
+	sample := []metrics.Sample{{Name: "/gc/heap/live:bytes"}}
+	metrics.Read(sample)
+	if sample[0].Value.Kind() != metrics.KindUint64 {
+		return 0
 	}
-	if objects < manyObjects {
-		return usual
-	}
-	return sparing
+	return sample[0].Value.Uint64()
 }

@@ -5,22 +5,19 @@ package serve
 
 import (
 	"context"
-	"strconv"
+	"runtime"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
-	"k8s.io/apimachinery/pkg/types"
 	clocktesting "k8s.io/utils/clock/testing"
-
-	"github.com/extauth-guard/extauth-guard/pkg/policy"
-	"github.com/extauth-guard/extauth-guard/pkg/registry"
 )
 
-func TestGarbageIsSparedInALargeCluster(t *testing.T) {
+func TestGarbageGoesByWhatIsInUse(t *testing.T) {
 	t.Setenv("GOGC", "")
-	world := registry.NewWorld("a test")
+	var live atomic.Uint64
 	by := clocktesting.NewFakeClock(time.Date(2027, 1, 1, 0, 0, 0, 0, time.UTC))
 	told := make(chan int, 1)
 	set := func(percent int) int {
@@ -29,22 +26,29 @@ func TestGarbageIsSparedInALargeCluster(t *testing.T) {
 	}
 	ctx, stop := context.WithCancel(t.Context())
 	ended := make(chan error, 1)
-	go func() { ended <- garbage{world: world, clock: by, set: set}.Start(ctx) }()
-	next := func() int {
+	go func() { ended <- garbage{clock: by, live: live.Load, set: set}.Start(ctx) }()
+	after := func(inUse uint64) int {
+		live.Store(inUse)
 		require.Eventually(t, by.HasWaiters, 10*time.Second, time.Millisecond)
 		by.Step(garbagePeriod)
 		return <-told
 	}
 
 	assert.Equal(t, sparing, <-told, "until it has looked")
-	assert.Equal(t, usual, next(), "in an empty cluster")
-	for i := range manyObjects {
-		world.SetService(types.NamespacedName{Namespace: "shop", Name: strconv.Itoa(i)}, policy.Service{})
-	}
-	assert.Equal(t, sparing, next(), "in a large cluster")
+	assert.Equal(t, 200, after(garbageRoom/2), "in a small cluster there is room for twice as much")
+	assert.Equal(t, 100, after(garbageRoom))
+	assert.Equal(t, sparing, after(20*garbageRoom), "in a large cluster")
+	assert.Equal(t, 600, after(0), "before the first collection")
 	stop()
 	assert.Equal(t, 123, <-told, "nothing is left behind")
 	require.NoError(t, <-ended)
+}
+
+func TestLiveHeapIsWhatTheLastCollectionFound(t *testing.T) {
+	held := make([]byte, 64<<20)
+	runtime.GC()
+	assert.Greater(t, liveHeap(), uint64(64<<20))
+	runtime.KeepAlive(held)
 }
 
 func TestGarbageIsLeftToWhoeverSetsGOGC(t *testing.T) {
@@ -53,5 +57,5 @@ func TestGarbageIsLeftToWhoeverSetsGOGC(t *testing.T) {
 		assert.Fail(t, "something is set")
 		return 0
 	}
-	require.NoError(t, garbage{world: registry.NewWorld("a test"), set: set}.Start(t.Context()), "it returns at once")
+	require.NoError(t, garbage{set: set}.Start(t.Context()), "it returns at once")
 }

@@ -81,7 +81,7 @@ func NewManagerAt(rest *rest.Config, settings config.WebhookConfig, by clock.Wit
 	if err := mgr.Add(source); err != nil {
 		return nil, fmt.Errorf("adding the registry: %w", err)
 	}
-	if err := mgr.Add(garbage{world: source.World(), clock: by, set: debug.SetGCPercent}); err != nil {
+	if err := mgr.Add(garbage{clock: by, live: liveHeap, set: debug.SetGCPercent}); err != nil {
 		return nil, fmt.Errorf("adding the care for garbage: %w", err)
 	}
 	measured, err := metrics.NewAdmission(ctrlmetrics.Registry)
