@@ -40,7 +40,7 @@ func TestRegistration(t *testing.T) {
 	want := map[webhook.Hook]hook{
 		webhook.MutateAPIRule: {
 			"/mutate-apirule", apirules, admissionregistrationv1.Ignore,
-			[]string{"not-kyma-controller", "not-deleting", "changed", "some-rule-without-authorizers"},
+			[]string{"not-kyma-controller", "not-deleting", "something-to-inject"},
 		},
 		webhook.ValidateAPIRule: {
 			"/validate-apirule", apirules, admissionregistrationv1.Fail,
