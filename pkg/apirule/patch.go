@@ -54,25 +54,28 @@ type Operation struct {
 // test would refuse the request. No edits give no operations.
 func JSONPatch(view View, edits Edits) []Operation {
 	var operations []Operation
+	if len(edits.Rules) > 0 {
+		operations = make([]Operation, 0, 2*len(edits.Rules)+1) // at most two for a rule
+	}
 	for _, edit := range edits.Rules {
-		operations = append(operations, edit.operations()...)
+		operations = edit.appendTo(operations)
 	}
 	return append(operations, annotationOperations(view, edits.Provenance)...)
 }
 
-func (e Edit) operations() []Operation {
+func (e Edit) appendTo(operations []Operation) []Operation {
 	rule := "/spec/rules/" + strconv.Itoa(e.Rule)
 	add := Operation{Op: "add", Path: rule + "/extAuth", Value: map[string]any{"authorizers": e.Authorizers}}
 	switch e.Replaces {
 	case ExtAuth:
-		return []Operation{{Op: "add", Path: rule + "/extAuth/authorizers", Value: e.Authorizers}}
+		return append(operations, Operation{Op: "add", Path: rule + "/extAuth/authorizers", Value: e.Authorizers})
 	case NoAuth:
-		return []Operation{{Op: "remove", Path: rule + "/noAuth"}, add}
+		return append(operations, Operation{Op: "remove", Path: rule + "/noAuth"}, add)
 	case JWT: // a move keeps the jwt verbatim by construction
-		return []Operation{add, {Op: "move", From: rule + "/jwt", Path: rule + "/extAuth/restrictions"}}
+		return append(operations, add, Operation{Op: "move", From: rule + "/jwt", Path: rule + "/extAuth/restrictions"})
 	case Open, Malformed:
 	}
-	return []Operation{add}
+	return append(operations, add)
 }
 
 func annotationOperations(view View, provenance *string) []Operation {

@@ -14,16 +14,15 @@ import (
 // security/authz/builder/extauthz.go), and nothing else says why.
 func checkRegistered(s subject) []Finding {
 	var found []Finding
+	registry := s.facts.Registry
 	for i, name := range s.rule.Authorizers {
-		path := s.rule.AuthorizerField(i)
-		registry := s.facts.Registry
 		switch {
 		case !registry.Known:
-			found = append(found, newFinding(RegistryUnknown, s.settings.UnknownRegistry, path, name,
+			found = append(found, newFinding(RegistryUnknown, s.settings.UnknownRegistry, s.rule.AuthorizerField(i), name,
 				fmt.Sprintf("cannot tell whether this authorizer is registered: %s; try again when the Istio CR in the namespace kyma-system can be read", registry.reason()),
 				"cannot tell whether it is registered: "+registry.reason()))
 		case !registry.Has(name):
-			found = append(found, newFinding(AuthorizerNotRegistered, Deny, path, name,
+			found = append(found, newFinding(AuthorizerNotRegistered, Deny, s.rule.AuthorizerField(i), name,
 				notRegistered(name, registry),
 				fmt.Sprintf("%q is not registered; every request gets 403", name)))
 		}

@@ -89,17 +89,18 @@ func Inject(view apirule.View, facts Facts, settings Settings) Injection {
 		Outcomes: make([]Outcome, 0, len(view.Rules)),
 		Findings: all.faults(view, facts.Registry),
 	}
-	var records []annotation.Provenance
 	for _, rule := range view.Rules {
-		outcome, edit := injectRule(rule, all, facts, settings)
+		outcome, authorizers := injectRule(rule, all, facts, settings)
 		injection.Outcomes = append(injection.Outcomes, outcome)
-		if edit == nil {
+		if outcome.Reason != Injected {
 			continue
 		}
-		injection.Edits.Rules = append(injection.Edits.Rules, *edit)
-		records = append(records, annotation.Provenance{Rule: rule.Index, Authorizers: edit.Authorizers, From: outcome.From})
+		if injection.Edits.Rules == nil {
+			injection.Edits.Rules = make([]apirule.Edit, 0, len(view.Rules))
+		}
+		injection.Edits.Rules = append(injection.Edits.Rules, apirule.Edit{Rule: rule.Index, Replaces: rule.Strategy, Authorizers: authorizers})
 	}
-	injection.Edits.Provenance = provenance(view, records)
+	injection.Edits.Provenance = provenance(view, injection)
 	return injection
 }
 
@@ -124,7 +125,9 @@ func ownedByUs(owner apirule.Owner) bool {
 	return owner.APIVersion == "v1" && owner.Kind == "Service"
 }
 
-func injectRule(rule apirule.Rule, all levels, facts Facts, settings Settings) (Outcome, *apirule.Edit) {
+// injectRule tells what becomes of a rule, and which authorizers it gets if that
+// is [Injected].
+func injectRule(rule apirule.Rule, all levels, facts Facts, settings Settings) (Outcome, []string) {
 	if facts.Registry.Fronts(rule.Service) != "" {
 		return Outcome{Rule: rule.Index, Reason: AuthorizerFrontend}, nil
 	}
@@ -132,11 +135,7 @@ func injectRule(rule apirule.Rule, all levels, facts Facts, settings Settings) (
 	if !readable {
 		return Outcome{Rule: rule.Index, Reason: AnnotationInvalid}, nil
 	}
-	outcome := Outcome{Rule: rule.Index, Reason: reasonFor(rule, want), From: want.from}
-	if outcome.Reason != Injected {
-		return outcome, nil
-	}
-	return outcome, &apirule.Edit{Rule: rule.Index, Replaces: rule.Strategy, Authorizers: want.authorizers}
+	return Outcome{Rule: rule.Index, Reason: reasonFor(rule, want), From: want.from}, want.authorizers
 }
 
 // reasonFor is the table of [Inject].
@@ -169,9 +168,15 @@ func reasonFor(rule apirule.Rule, want intent) Reason {
 // or nil if it stays. Records of earlier injections stay as long as their rule
 // still has those authorizers, so that a later injection into another rule does
 // not forget them.
-func provenance(view apirule.View, injected []annotation.Provenance) *string {
+func provenance(view apirule.View, injection Injection) *string {
 	before, present := view.Annotations[annotation.Injected]
-	records := slices.Clone(injected)
+	var records []annotation.Provenance
+	if edits := injection.Edits.Rules; len(edits) > 0 {
+		records = make([]annotation.Provenance, 0, len(edits))
+		for _, edit := range edits {
+			records = append(records, annotation.Provenance{Rule: edit.Rule, Authorizers: edit.Authorizers, From: injection.Outcomes[edit.Rule].From})
+		}
+	}
 	for _, record := range annotation.ParseProvenance(before) {
 		if recordHolds(view, record) {
 			records = append(records, record)

@@ -77,6 +77,9 @@ func (s *siblings) addOpen(rule *apirule.Rule) {
 // shadow returns the first open rule before a rule that takes all its requests.
 func (s *siblings) shadow(rule apirule.Rule) (apirule.Rule, bool) {
 	found, ok := s.shadowAt(rule.Path, rule)
+	if len(s.patterns) == 0 {
+		return found, ok
+	}
 	inner := segments(rule.Path)
 	for _, one := range s.patterns {
 		if !coversSegments(one.segments, inner) {
