@@ -7,11 +7,13 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"fmt"
 	"io"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync"
 	"testing"
 	"testing/iotest"
 
@@ -265,4 +267,43 @@ func TestBodyIsReadAsSent(t *testing.T) {
 			assert.Equal(t, tc.code, review.Response.Result.Code, review.Response.Result.Message)
 		})
 	}
+}
+
+// Buffers are used again, so requests of all kinds go to one server, several at a
+// time.
+func TestRequestsDoNotSeeEachOther(t *testing.T) {
+	server := webhook.Serving(handlers(decider(world()))[webhook.ValidateAPIRule], logr.Discard())
+	fine := apiruleRequest(admissionv1.Create, rules("", good), "").review(t)
+	kinds := []struct {
+		body []byte
+		code int32
+		uid  bool
+	}{
+		{fine, 200, true},
+		{apiruleRequest(admissionv1.Create, rules("", typo+", "+typo+", "+good), "").review(t), 422, true},
+		{fine[:len(fine)/2], 400, false},
+		{bytes.Repeat([]byte(" "), 100<<10), 400, false}, // larger than what is kept
+	}
+	var senders sync.WaitGroup
+	for sender := range 4 {
+		senders.Go(func() {
+			for i := range 200 {
+				kind, uid := kinds[(sender+i)%len(kinds)], fmt.Sprintf("%d-%d", sender, i)
+				body := bytes.Replace(kind.body, []byte(`"4711"`), []byte(`"`+uid+`"`), 1)
+				request := httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/", bytes.NewReader(body))
+				request.Header.Set("Content-Type", "application/json")
+				recorder := httptest.NewRecorder()
+				server.ServeHTTP(recorder, request)
+				var review admissionv1.AdmissionReview
+				if !assert.NoError(t, json.Unmarshal(recorder.Body.Bytes(), &review)) {
+					return
+				}
+				if kind.uid {
+					assert.Equal(t, uid, string(review.Response.UID))
+				}
+				assert.Equal(t, kind.code, review.Response.Result.Code, review.Response.Result.Message)
+			}
+		})
+	}
+	senders.Wait()
 }

@@ -4,13 +4,14 @@
 package webhook
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"net/http"
 	"runtime/debug"
+	"sync"
 
 	"github.com/go-logr/logr"
 	admissionv1 "k8s.io/api/admission/v1"
@@ -28,7 +29,8 @@ type Handler interface {
 // pkg/webhook/admission/http.go).
 const maxBody = 7 << 20
 
-// usualBody is a size that few bodies exceed, in bytes.
+// usualBody is a size that few bodies exceed, in bytes. Buffers that have become
+// larger are not kept.
 const usualBody = 64 << 10
 
 // Serving returns handler as something that a webhook server can serve. A
@@ -39,47 +41,76 @@ const usualBody = 64 << 10
 // AdmissionReview: that one decodes a body twice to learn the version, and copies
 // its objects, to be decoded once more. This is a third of what a request costs.
 func Serving(handler Handler, log logr.Logger) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		response := answered(r, handler, log)
-		w.Header().Set("Content-Type", "application/json")
-		err := json.NewEncoder(w).Encode(admissionv1.AdmissionReview{
-			TypeMeta: metav1.TypeMeta{APIVersion: admissionv1.SchemeGroupVersion.String(), Kind: reviewKind},
-			Response: &response.AdmissionResponse,
-		})
-		if err != nil { // the connection is broken
-			log.V(1).Info("Could not send an answer", "reason", err.Error())
-		}
-	})
+	return &serving{handler: handler, log: log}
 }
 
-func answered(r *http.Request, handler Handler, log logr.Logger) (response admission.Response) {
-	body, refusal := bodyOf(r)
+type serving struct {
+	handler Handler
+	log     logr.Logger
+	// bodies has buffers for bodies. What is decoded refers to nothing in them.
+	bodies sync.Pool
+}
+
+// ServeHTTP answers one request.
+func (s *serving) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	response := s.answer(r)
+	w.Header().Set("Content-Type", "application/json")
+	err := json.NewEncoder(w).Encode(admissionv1.AdmissionReview{
+		TypeMeta: metav1.TypeMeta{APIVersion: admissionv1.SchemeGroupVersion.String(), Kind: reviewKind},
+		Response: &response.AdmissionResponse,
+	})
+	if err != nil { // the connection is broken
+		s.log.V(1).Info("Could not send an answer", "reason", err.Error())
+	}
+}
+
+func (s *serving) answer(r *http.Request) (response admission.Response) {
+	req, refusal := s.read(r)
 	if refusal != nil {
 		return *refusal
 	}
-	req, err := parseReview(body)
-	if err != nil {
-		return refuse(err)
-	}
 	defer func() {
 		if cause := recover(); cause != nil {
-			log.Error(fmt.Errorf("panic: %v", cause), "Answering a request", "uid", req.UID, "stack", string(debug.Stack()))
+			s.log.Error(fmt.Errorf("panic: %v", cause), "Answering a request", "uid", req.UID, "stack", string(debug.Stack()))
 			response = admission.Errored(http.StatusInternalServerError, fmt.Errorf("answering the request: panic: %v", cause))
 		}
 		response.UID = req.UID
 	}()
-	response = handler.Handle(r.Context(), req)
+	response = s.handler.Handle(r.Context(), req)
 	if response.Result == nil {
 		response.Result = &metav1.Status{Code: http.StatusOK}
 	}
 	return response
 }
 
-// bodyOf reads the body of a request, or says why not.
-func bodyOf(r *http.Request) ([]byte, *admission.Response) {
-	refused := func(code int32, format string, args ...any) ([]byte, *admission.Response) {
+// read reads and decodes a request, or says why not.
+func (s *serving) read(r *http.Request) (Request, *admission.Response) {
+	body, reused := s.bodies.Get().(*bytes.Buffer)
+	if !reused {
+		body = new(bytes.Buffer)
+	}
+	defer func() {
+		if body.Cap() <= usualBody {
+			body.Reset()
+			s.bodies.Put(body)
+		}
+	}()
+	if refusal := bodyOf(r, body); refusal != nil {
+		return Request{}, refusal
+	}
+	req, err := parseReview(body.Bytes())
+	if err != nil {
+		refusal := refuse(err)
+		return Request{}, &refusal
+	}
+	return req, nil
+}
+
+// bodyOf reads the body of a request into a buffer, or says why not.
+func bodyOf(r *http.Request, into *bytes.Buffer) *admission.Response {
+	refused := func(code int32, format string, args ...any) *admission.Response {
 		response := admission.Errored(code, fmt.Errorf(format, args...))
-		return nil, &response
+		return &response
 	}
 	if kind := r.Header.Get("Content-Type"); kind != "application/json" {
 		return refused(http.StatusUnsupportedMediaType, "the content type is %q, it has to be application/json", kind)
@@ -87,22 +118,13 @@ func bodyOf(r *http.Request) ([]byte, *admission.Response) {
 	if r.ContentLength > maxBody {
 		return refused(http.StatusRequestEntityTooLarge, "the body is larger than %d bytes", maxBody)
 	}
-	// One more than it has, so that its end is seen at once, and never much on the
-	// word of a client.
-	body := make([]byte, 0, min(max(r.ContentLength, 0), usualBody)+1)
-	limited := io.LimitedReader{R: r.Body, N: maxBody + 1}
-	for {
-		n, err := limited.Read(body[len(body):cap(body)])
-		body = body[:len(body)+n]
-		switch {
-		case limited.N == 0:
-			return refused(http.StatusRequestEntityTooLarge, "the body is larger than %d bytes", maxBody)
-		case errors.Is(err, io.EOF):
-			return body, nil
-		case err != nil:
-			return refused(http.StatusBadRequest, "reading the body: %w", err)
-		case len(body) == cap(body):
-			body = append(body, 0)[:len(body)]
-		}
+	// It grows with what arrives, and never on the word of a client.
+	read, err := into.ReadFrom(io.LimitReader(r.Body, maxBody+1))
+	switch {
+	case read > maxBody:
+		return refused(http.StatusRequestEntityTooLarge, "the body is larger than %d bytes", maxBody)
+	case err != nil:
+		return refused(http.StatusBadRequest, "reading the body: %w", err)
 	}
+	return nil
 }
