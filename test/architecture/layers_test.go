@@ -31,9 +31,10 @@ func layers() map[string]int {
 		"istio":         1, // view over the Istio CR and the mesh
 		"oidc":          1, // discovery, client-credentials token
 
-		"manifest": 2, // manifests as text, with positions and changes
-		"migrate":  2, // what protected before to annotated APIRules
-		"policy":   2, // the decisions
+		"manifest":  2, // manifests as text, with positions and changes
+		"migrate":   2, // what protected before to annotated APIRules
+		"policy":    2, // the decisions
+		"selfcheck": 2, // tries our webhooks by two creates as a dry run
 
 		"bootstrap": 3, // Step, Run, Result
 		"exposure":  3, // a Service's annotations to the APIRule they ask for

@@ -24,7 +24,7 @@ func TestSelfCheckNeedsOurWebhooks(t *testing.T) {
 	s.set(t, "timeouts.step", "3s")
 	missing := s.run(t)
 	require.ErrorContains(t, missing.err, "step selfcheck: an APIRule that asks for injection was refused")
-	require.ErrorContains(t, missing.err, "is the mutating webhook running?")
+	require.ErrorContains(t, missing.err, "is the mutating webhook running")
 	assert.Equal(t, exit.Timeout, exit.Code(missing.err))
 
 	s.startWebhooks(t)

@@ -21,6 +21,7 @@ import (
 	"github.com/extauth-guard/extauth-guard/pkg/annotation"
 	"github.com/extauth-guard/extauth-guard/pkg/bootstrap"
 	"github.com/extauth-guard/extauth-guard/pkg/config"
+	"github.com/extauth-guard/extauth-guard/pkg/selfcheck"
 )
 
 // admission plays an API server with our webhooks, or with one of them missing.
@@ -53,8 +54,8 @@ func (a admission) create(_ context.Context, _ client.WithWatch, object client.O
 	if first["extAuth"] == nil {
 		return invalid(path, "object", "One of the following fields must be set: noAuth, jwt, extAuth")
 	}
-	if usesAuthorizer(rule.Object, unregistered) && a.validates {
-		return invalid(path.Child("extAuth", "authorizers").Index(0), unregistered, "unknown authorizer")
+	if usesAuthorizer(rule.Object, selfcheck.Unregistered) && a.validates {
+		return invalid(path.Child("extAuth", "authorizers").Index(0), selfcheck.Unregistered, selfcheck.Unregistered+" is not registered")
 	}
 	return nil
 }
@@ -70,10 +71,10 @@ func TestSelfCheck(t *testing.T) {
 			admission{mutates: true, validates: true}, bootstrap.Done, "an annotated APIRule is injected, an unregistered authorizer is refused", "",
 		},
 		"nobody injects": {
-			admission{validates: true}, bootstrap.Needed, "One of the following fields must be set: noAuth, jwt, extAuth; is the mutating webhook running?", "",
+			admission{validates: true}, bootstrap.Needed, "One of the following fields must be set: noAuth, jwt, extAuth; is the mutating webhook running, and is the namespace not excluded?", "",
 		},
 		"nobody refuses": {
-			admission{mutates: true}, bootstrap.Needed, "an APIRule with an unregistered authorizer was let through; is the validating webhook running?", "",
+			admission{mutates: true}, bootstrap.Needed, "an APIRule with an unregistered authorizer was let through; is the validating webhook running, and is the namespace not excluded?", "",
 		},
 		"the webhook cannot be reached": {
 			admission{other: apierrors.NewInternalError(errors.New("failed calling webhook"))}, bootstrap.Needed, "failed calling webhook", "",
