@@ -67,19 +67,14 @@ func (p *junitPrinter) Print(finding Finding) error {
 }
 
 func (p *junitPrinter) Close(summary Summary) error {
-	if summary.Unchecked > 0 {
-		p.cases = append(p.cases, junitCase{
-			Class: "extauth", Name: count(summary.Unchecked, "reference", "references") + " to authorizers",
-			Skipped: &junitMessage{Message: "not checked: " + summary.Reason},
-		})
+	skipped := summary.unchecked()
+	for _, one := range skipped {
+		p.cases = append(p.cases, junitCase{Class: "extauth", Name: one.what, Skipped: &junitMessage{Message: "not checked: " + one.why}})
 	}
 	if len(p.cases) == 0 {
 		p.cases = append(p.cases, junitCase{Class: "extauth", Name: count(summary.Objects, "object", "objects")})
 	}
-	suite := junitSuite{Name: "kubectl extauth lint", Tests: len(p.cases), Failures: summary.Deny, Cases: p.cases}
-	if summary.Unchecked > 0 {
-		suite.Skipped = 1
-	}
+	suite := junitSuite{Name: "kubectl extauth lint", Tests: len(p.cases), Failures: summary.Deny, Skipped: len(skipped), Cases: p.cases}
 	raw, err := xml.MarshalIndent(junitSuites{Suite: suite}, "", "  ")
 	if err != nil {
 		return fmt.Errorf("encoding: %w", err)

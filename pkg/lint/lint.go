@@ -68,12 +68,16 @@ type Summary struct {
 	Warn    int `json:"warn"`
 	// Unchecked is how many references to authorizers could not be checked.
 	Unchecked int `json:"unchecked"`
+	// Undecided is how many objects ExtAuthPolicies may be about or not.
+	Undecided int `json:"undecided"`
 
 	// Unreadable is how many of the denials are documents or files that are no
 	// manifests.
 	Unreadable int `json:"-"`
-	// Reason says why something is unchecked.
+	// Reason says why references are unchecked.
 	Reason string `json:"-"`
+	// Namespaces are those whose labels would decide, sorted.
+	Namespaces []string `json:"-"`
 }
 
 // Linter checks objects. Source must be set.
@@ -119,8 +123,7 @@ func (l Linter) Run(ctx context.Context, files []manifest.File, printer Printer)
 			findings, objects := l.document(ctx, file.Name, document, err)
 			summary.Objects += objects
 			for _, finding := range findings {
-				if finding.Code == string(policy.RegistryUnknown) && !l.Strict {
-					summary.Unchecked++
+				if !l.Strict && summary.skip(finding) {
 					continue
 				}
 				summary.count(finding)
@@ -169,6 +172,7 @@ func (l Linter) document(ctx context.Context, file string, document manifest.Doc
 			findings = append(findings, l.place(file, document, object, one))
 		}
 		findings = append(findings, l.exposed(ctx, file, document, object)...)
+		findings = append(findings, l.undecided(ctx, file, document, object)...)
 	}
 	return findings, objects
 }

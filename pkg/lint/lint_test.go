@@ -158,7 +158,7 @@ func placesOfJSON(t *testing.T, raw []byte) []string {
 	decoder := json.NewDecoder(bytes.NewReader(raw))
 	decoder.DisallowUnknownFields()
 	require.NoError(t, decoder.Decode(&document))
-	assert.Len(t, document.Summary, 4)
+	assert.Len(t, document.Summary, 5)
 	var places []string
 	for _, one := range document.Findings {
 		assert.NotEmpty(t, one.Message)
@@ -281,6 +281,76 @@ func TestStrictMakesADenialOfWhatIsUnchecked(t *testing.T) {
 	require.Len(t, strict.findings, 1)
 	assert.Equal(t, string(policy.RegistryUnknown), strict.findings[0].Code)
 	assert.Equal(t, 1, summary.Deny)
+}
+
+// A policy that could not be held against an APIRule must not look like one that
+// has nothing against it.
+func TestPoliciesThatDependOnLabelsNobodyKnows(t *testing.T) {
+	const byLabel = "{matchLabels: {zone: public}}"
+	const byName = "{matchLabels: {kubernetes.io/metadata.name: shop}}"
+	cases := map[string]struct {
+		selector, host string
+		namespace      string // in the input
+		service        bool   // the APIRule is that of a Service
+		want           []string
+		undecided      int
+	}{
+		"the Namespace is not in the input":   {selector: byLabel, undecided: 1},
+		"nor for the APIRule of a Service":    {selector: byLabel, service: true, undecided: 1},
+		"the Namespace has the label":         {selector: byLabel, namespace: "{zone: public}", want: []string{"PolicyViolation"}},
+		"the Namespace does not have it":      {selector: byLabel, namespace: "{zone: private}"},
+		"the policy is about another host":    {selector: byLabel, host: "other.example.com"},
+		"the name is all that matters":        {selector: byName, want: []string{"PolicyViolation"}},
+		"another name is all that matters":    {selector: "{matchLabels: {kubernetes.io/metadata.name: other}}"},
+		"the policy is about every namespace": {selector: "{}", want: []string{"PolicyViolation"}},
+	}
+	for name, tc := range cases {
+		t.Run(name, func(t *testing.T) {
+			host := "*.example.com"
+			if tc.host != "" {
+				host = tc.host
+			}
+			input := "apiVersion: extauth-guard.io/v1alpha1\nkind: ExtAuthPolicy\nmetadata: {name: public}\n" +
+				"spec: {mode: Enforce, match: {namespaceSelector: " + tc.selector + ", hosts: [\"" + host + "\"]}, require: {authorizers: [other]}}\n---\n"
+			if tc.namespace != "" {
+				input += "apiVersion: v1\nkind: Namespace\nmetadata: {name: shop, labels: " + tc.namespace + "}\n---\n"
+			}
+			if tc.service {
+				input += "apiVersion: v1\nkind: Service\nmetadata: {name: cart, namespace: shop, annotations: {extauth-guard.io/expose: cart.example.com}}\nspec: {selector: {app: cart}, ports: [{port: 80}]}\n"
+			} else {
+				input += "apiVersion: gateway.kyma-project.io/v2\nkind: APIRule\nmetadata: {name: cart, namespace: shop}\n" +
+					"spec: {hosts: [cart.example.com], gateway: kyma-system/kyma-gateway, service: {name: cart, port: 80}, rules: [{path: /*, methods: [GET], noAuth: true}]}\n"
+			}
+			linted := func(strict bool) (lint.Summary, []string) {
+				files, err := manifest.Find([]string{"-"}, strings.NewReader(input))
+				require.NoError(t, err)
+				defer func() { require.NoError(t, files.Close()) }()
+				world := registry.NewWorld("")
+				linter := lint.Linter{Source: world, Settings: policy.DefaultSettings(), Now: now(), Strict: strict, Gateway: "kyma-system/kyma-gateway"}
+				require.NoError(t, linter.Collect(t.Context(), files.List, world))
+				var found recorder
+				summary, err := linter.Run(t.Context(), files.List, &found)
+				require.NoError(t, err)
+				var codes []string
+				for _, one := range found.findings {
+					if one.Code != string(policy.RegistryUnknown) {
+						codes = append(codes, one.Code)
+					}
+				}
+				return summary, codes
+			}
+			summary, found := linted(false)
+			assert.Equal(t, tc.undecided, summary.Undecided)
+			assert.Equal(t, tc.want, found)
+			if tc.undecided > 0 {
+				assert.Equal(t, []string{"shop"}, summary.Namespaces)
+				tc.want = append(tc.want, lint.PolicyUndecided)
+			}
+			summary, found = linted(true)
+			assert.Zero(t, summary.Undecided)
+			assert.Equal(t, tc.want, found)
+		})
+	}
 }
 
 // Files are not a cluster: only with all of it known, absence means something.

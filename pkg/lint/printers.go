@@ -111,9 +111,8 @@ func (p *textPrinter) Close(summary Summary) error {
 		fmt.Fprintf(&text, "%s: %s, %s\n", count(summary.Objects, "object", "objects"),
 			count(summary.Deny, "finding denies", "findings deny"), count(summary.Warn, "warning", "warnings"))
 	}
-	if summary.Unchecked > 0 {
-		fmt.Fprintf(&text, "not checked: whether %s to authorizers would work: %s\n",
-			count(summary.Unchecked, "reference", "references"), summary.Reason)
+	for _, one := range summary.unchecked() {
+		fmt.Fprintf(&text, "not checked: %s: %s\n", one.what, one.why)
 	}
 	_, err := io.WriteString(p.w, text.String())
 	return err
@@ -227,12 +226,12 @@ func (p *githubPrinter) Print(finding Finding) error {
 }
 
 func (p *githubPrinter) Close(summary Summary) error {
-	if summary.Unchecked == 0 {
-		return nil
+	for _, one := range summary.unchecked() {
+		if _, err := fmt.Fprintf(p.w, "::notice title=Not checked::%s\n", escapeData(one.what+": "+one.why)); err != nil {
+			return err
+		}
 	}
-	_, err := fmt.Fprintf(p.w, "::notice title=Not checked::%s\n", escapeData(fmt.Sprintf("%s to authorizers: %s",
-		count(summary.Unchecked, "reference", "references"), summary.Reason)))
-	return err
+	return nil
 }
 
 func escapeData(text string) string {

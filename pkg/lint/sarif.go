@@ -88,6 +88,10 @@ func sarifRules() []sarifRule {
 		ID: NotExposed, ShortDescription: sarifText{"A Service asks to be exposed and would not be."},
 		Help:                 sarifText{"Correct its annotations as the message says."},
 		DefaultConfiguration: sarifConfiguration{sarifLevel(policy.Warn)},
+	}, {
+		ID: PolicyUndecided, ShortDescription: sarifText{"It is not known whether an ExtAuthPolicy is about an object."},
+		Help:                 sarifText{"Add the manifest of the Namespace to the input, or ask a cluster with --live."},
+		DefaultConfiguration: sarifConfiguration{sarifLevel(policy.Deny)},
 	}}
 	for _, reference := range policy.References() {
 		rules = append(rules, sarifRule{

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/types"
@@ -31,6 +32,7 @@ type ClusterPolicy struct {
 
 	severity    Severity
 	namespaces  labels.Selector
+	byName      bool // namespaces selects by nothing but their names
 	hosts       []string
 	gateways    []string
 	requirement *requirement
@@ -62,7 +64,7 @@ func CompilePolicy(object *v1alpha1.ExtAuthPolicy) ClusterPolicy {
 	case err != nil:
 		compiled.Fault = fmt.Sprintf("spec.match.namespaceSelector: %v", err)
 	case spec.Match.NamespaceSelector != nil && !selector.Empty():
-		compiled.namespaces = selector
+		compiled.namespaces, compiled.byName = selector, selectsByName(selector)
 	}
 	if spec.Require != nil {
 		compiled.requirement = newRequirement(*spec.Require)
@@ -78,6 +80,13 @@ func CompilePolicy(object *v1alpha1.ExtAuthPolicy) ClusterPolicy {
 		compiled.exemptions = append(compiled.exemptions, excuse)
 	}
 	return compiled
+}
+
+// selectsByName is true if the name of a namespace is all that decides whether it
+// is selected: every Namespace has it as a label (KEP-2161).
+func selectsByName(namespaces labels.Selector) bool {
+	requirements, _ := namespaces.Requirements()
+	return !slices.ContainsFunc(requirements, func(one labels.Requirement) bool { return one.Key() != corev1.LabelMetadataName })
 }
 
 // severityOf says what a mode does about a violation. An unknown one only
@@ -174,11 +183,21 @@ func (p ClusterPolicy) ForbidsOptOut() bool {
 }
 
 // Matches is true if the policy is about an APIRule. A namespace whose labels
-// are not known matches no selector but the empty one.
+// are not known matches only what its name decides.
 func (p ClusterPolicy) Matches(view apirule.View, facts Facts) bool {
-	domain := facts.GatewayDomains[view.Gateway]
-	return p.Fault == "" && p.matchesNamespace(view.Namespace, facts.Namespaces) &&
-		p.matchesGateway(view.Gateway) && p.matchesHosts(view.Hosts, domain)
+	return p.mayMatch(view, facts) && p.matchesNamespace(view.Namespace, facts.Namespaces)
+}
+
+// Undecided is true if it depends on labels that are not known whether the policy
+// is about an APIRule.
+func (p ClusterPolicy) Undecided(view apirule.View, facts Facts) bool {
+	_, known := facts.Namespaces[view.Namespace]
+	return p.namespaces != nil && !p.byName && !known && p.mayMatch(view, facts)
+}
+
+// mayMatch is true for what the policy is about if it selects the namespace.
+func (p ClusterPolicy) mayMatch(view apirule.View, facts Facts) bool {
+	return p.Fault == "" && p.matchesGateway(view.Gateway) && p.matchesHosts(view.Hosts, facts.GatewayDomains[view.Gateway])
 }
 
 // MatchesHost is true if the policy is about a host that no APIRule serves.
@@ -190,6 +209,9 @@ func (p ClusterPolicy) MatchesHost(namespace, host, gateway string, namespaces m
 func (p ClusterPolicy) matchesNamespace(name string, namespaces map[string]Namespace) bool {
 	if p.namespaces == nil {
 		return true
+	}
+	if p.byName {
+		return p.namespaces.Matches(labels.Set{corev1.LabelMetadataName: name})
 	}
 	namespace, known := namespaces[name]
 	return known && p.namespaces.Matches(labels.Set(namespace.Labels))

@@ -67,7 +67,7 @@ func TestLintExitCodes(t *testing.T) {
 		"registered in a file":          {protected, []string{"-", "--istio-cr", cr}, 0, "", ""},
 		"registered by name":            {protected, []string{"-", "--authorizers", "a,oauth2-proxy"}, 0, "", ""},
 		"not registered":                {protected, []string{"-", "--authorizers", "oauth2-prox"}, 1, `did you mean "oauth2-prox"?`, ""},
-		"not known":                     {protected, []string{"-"}, 0, "not checked: whether 1 reference to authorizers would work: no Istio CR was given", ""},
+		"not known":                     {protected, []string{"-"}, 0, "not checked: 1 reference to authorizers: no Istio CR was given", ""},
 		"not known, strictly":           {protected, []string{"-", "--strict"}, 1, "RegistryUnknown", ""},
 		"no manifest at all":            {"a: [", []string{"-"}, 2, "stdin:1:1: deny ManifestUnreadable", ""},
 		"no argument":                   {"", nil, 2, "", "requires at least 1 arg"},
