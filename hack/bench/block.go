@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -20,6 +21,14 @@ type block struct {
 	wall      time.Duration
 	// cpu is the processor time of the scenario's webhook server.
 	cpu time.Duration
+}
+
+// plus returns both as one.
+func (b block) plus(other block) block {
+	return block{
+		latencies: slices.Concat(b.latencies, other.latencies),
+		errors:    b.errors + other.errors, wall: b.wall + other.wall, cpu: b.cpu + other.cpu,
+	}
 }
 
 // measure sends a block. The number of requests that are under way at any moment

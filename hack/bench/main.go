@@ -35,7 +35,7 @@ func main() {
 	var o options
 	quick := flag.Bool("quick", false, "measure less, in under two minutes")
 	out := flag.String("out", filepath.Join("bin", "bench"), "`directory` for the results")
-	flag.IntVar(&o.rounds, "rounds", 12, "rounds")
+	flag.IntVar(&o.rounds, "rounds", 24, "rounds")
 	flag.IntVar(&o.block, "block", 100, "requests in a block")
 	flag.IntVar(&o.objects, "objects", 10_000, "APIRules and Services in the large cluster")
 	flag.IntVar(&o.authorizers, "authorizers", 1000, "authorizers in the large cluster")

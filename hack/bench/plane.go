@@ -14,9 +14,11 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/wait"
 	"sigs.k8s.io/yaml"
 
 	"github.com/extauth-guard/extauth-guard/pkg/config"
@@ -154,18 +156,48 @@ func (p *plane) serveNoop(ctx context.Context) error {
 
 // heap returns the heap in use by the webhook binary, in MiB, by its own metrics.
 func (p *plane) heap(ctx context.Context) (float64, error) {
+	figures, err := p.figures(ctx, "go_memstats_heap_inuse_bytes")
+	return figures[0] / (1 << 20), err
+}
+
+// sweep waits until the webhook binary has looked at all APIRules, and returns how
+// long that takes it for 10,000, in seconds.
+func (p *plane) sweep(ctx context.Context, objects int) (float64, error) {
+	var seconds float64
+	err := wait.PollUntilContextTimeout(ctx, 100*time.Millisecond, time.Minute, true, func(ctx context.Context) (bool, error) {
+		figures, err := p.figures(ctx, "extauth_guard_audit_evaluations_total", "extauth_guard_audit_seconds_total")
+		if err != nil || figures[0] < float64(objects) {
+			return false, err
+		}
+		seconds = figures[1] / figures[0] * 10_000
+		return true, nil
+	})
+	if err != nil {
+		return 0, fmt.Errorf("waiting for the audit to look at %d APIRules: %w", objects, err)
+	}
+	return seconds, nil
+}
+
+// figures returns metrics without labels of the webhook binary, in the order of
+// their names; zeros with an error.
+func (p *plane) figures(ctx context.Context, names ...string) ([]float64, error) {
+	found := make([]float64, len(names))
 	own := client{http: http.DefaultClient, base: "http://" + p.settings.Metrics.Address}
 	metrics, err := own.send(ctx, http.MethodGet, "/metrics", "", nil)
 	if err != nil {
-		return 0, fmt.Errorf("reading the metrics of the webhook: %w", err)
+		return found, fmt.Errorf("reading the metrics of the webhook: %w", err)
 	}
-	for line := range strings.Lines(string(metrics)) {
-		if value, found := strings.CutPrefix(line, "go_memstats_heap_inuse_bytes "); found {
-			bytes, err := strconv.ParseFloat(strings.TrimSpace(value), 64)
-			return bytes / (1 << 20), err
+	for i, name := range names {
+		_, rest, has := strings.Cut("\n"+string(metrics), "\n"+name+" ")
+		value, _, _ := strings.Cut(rest, "\n")
+		if !has {
+			return found, fmt.Errorf("reading the metrics of the webhook: they do not have %s", name)
+		}
+		if found[i], err = strconv.ParseFloat(strings.TrimSpace(value), 64); err != nil {
+			return found, fmt.Errorf("reading the metrics of the webhook: %s: %w", name, err)
 		}
 	}
-	return 0, errors.New("reading the metrics of the webhook: they do not have go_memstats_heap_inuse_bytes")
+	return found, nil
 }
 
 // close stops everything. It may be called on a plane that is half open.

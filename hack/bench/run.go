@@ -12,6 +12,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -190,6 +191,10 @@ func (s *stage) grow(ctx context.Context) error {
 }
 
 func (s *stage) costOfLarge(ctx context.Context, limit string) (largeCost, error) {
+	sweep, err := s.large.sweep(ctx, s.objects)
+	if err != nil {
+		return largeCost{}, err
+	}
 	server := s.large.servers[oursServer]
 	used, err := server.memory()
 	if err != nil {
@@ -197,7 +202,7 @@ func (s *stage) costOfLarge(ctx context.Context, limit string) (largeCost, error
 	}
 	heap, err := s.large.heap(ctx)
 	return largeCost{
-		Objects: s.objects, GoMemLimit: limit, Ready: rounded(server.ready.Seconds()),
+		Objects: s.objects, GoMemLimit: limit, Ready: rounded(server.ready.Seconds()), Sweep: rounded(sweep),
 		RSS: rounded(used.now), Peak: rounded(used.peak), Heap: rounded(heap),
 	}, err
 }
@@ -211,8 +216,7 @@ func byName(name string) scenario {
 	return scenario{}
 }
 
-// measureAll runs the rounds. In each, every scenario has one block at every
-// concurrency, in an order that is drawn anew.
+// measureAll runs the rounds.
 func (s *stage) measureAll(ctx context.Context, dryRun bool) (recording, error) {
 	var chosen []scenario
 	for _, one := range scenarios() {
@@ -222,7 +226,7 @@ func (s *stage) measureAll(ctx context.Context, dryRun bool) (recording, error) 
 	}
 	rounds := s.rounds
 	if !dryRun { // they take longer, and say less about admission
-		rounds = max(3, rounds/3)
+		rounds = max(3, rounds/4)
 	}
 	blocks := recording{}
 	for round := range rounds + 1 { // the first warms everything up and is not kept
@@ -241,15 +245,27 @@ func (s *stage) measureAll(ctx context.Context, dryRun bool) (recording, error) 
 	return blocks, nil
 }
 
+// round measures each scenario once, in random order, and those that budgets are
+// about twice, so that their figures say more.
 func (s *stage) round(ctx context.Context, into recording, chosen []scenario, concurrency int, dryRun bool) error {
-	for _, i := range s.random.Perm(len(chosen)) {
-		one := chosen[i]
-		measured, err := s.on(one).measure(ctx, one, concurrency, s.size(concurrency), dryRun)
+	order := slices.Clone(chosen)
+	for _, one := range chosen {
+		if one.twice && dryRun {
+			order = append(order, one)
+		}
+	}
+	s.random.Shuffle(len(order), func(i, j int) { order[i], order[j] = order[j], order[i] })
+	measured := map[string]block{}
+	for _, one := range order {
+		part, err := s.on(one).measure(ctx, one, concurrency, s.size(concurrency), dryRun)
 		if err != nil {
 			return fmt.Errorf("measuring %s: %w", one.name, err)
 		}
-		at := key{one.name, concurrency}
-		into[at] = append(into[at], measured)
+		measured[one.name] = measured[one.name].plus(part)
+	}
+	for name, whole := range measured {
+		at := key{name, concurrency}
+		into[at] = append(into[at], whole)
 	}
 	return nil
 }

@@ -49,6 +49,11 @@ func TestRatioIsTheMedianOfTheRounds(t *testing.T) {
 	assert.InDelta(t, 46.1, got.High, 1e-9)
 }
 
+func TestTrimmedLeavesOutATenthAtEachEnd(t *testing.T) {
+	assert.InDelta(t, 5, trimmed([]float64{1000, 5, 4, 6, 5, 4, 6, 5, 5, -1000}), 1e-9)
+	assert.InDelta(t, 4, trimmed([]float64{2, 4, 6}), 1e-9, "a tenth of three is none")
+}
+
 func TestAddedComparesDifferences(t *testing.T) {
 	base := []float64{10, 10, 10, 10}
 	double := []float64{30, 30, 30, 30}
@@ -64,6 +69,13 @@ func TestAddedHasAWideRangeWhereRoundsDiffer(t *testing.T) {
 	assert.InDelta(t, 2, got.Value, 1e-9)
 	assert.Less(t, got.Low, 1.5)
 	assert.Greater(t, got.High, 2.5)
+}
+
+func TestAddedIsNotMisledByARoundThatIsSlowForAll(t *testing.T) {
+	got := added([]float64{30, 30, 90}, []float64{10, 10, 70}, []float64{20, 20, 80}, []float64{10, 10, 70}, seeded())
+	assert.InDelta(t, 2, got.Value, 1e-9)
+	assert.InDelta(t, 2, got.Low, 1e-9)
+	assert.InDelta(t, 2, got.High, 1e-9)
 }
 
 // seeded draws the same numbers in every test.
