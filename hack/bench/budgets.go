@@ -82,9 +82,9 @@ func latencyBudgets(r results) []budget {
 	return all
 }
 
-func writeBudgets(to *strings.Builder, r results) {
+func writeBudgets(to *strings.Builder, all []budget) {
 	to.WriteString("\n### Budgets\n\n| | measured | range | at most | |\n|---|--:|--:|--:|---|\n")
-	for _, one := range budgets(r) {
+	for _, one := range all {
 		fmt.Fprintf(to, "| %s | %.2f | %s | %.2f | %s |\n", one.what, rounded(one.measured), one.spread(), one.most, one.verdict())
 	}
 }

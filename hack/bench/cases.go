@@ -64,8 +64,8 @@ func scenarios() []scenario {
 		{name: "f", title: "ValidatingAdmissionPolicy only", rule: protected, want: injected},
 		{name: "u0", title: "label changed, no webhook", rule: protected, update: true, want: `"bench":"`, twice: true},
 		{name: "u", title: "label changed, ours", rule: protected, update: true, server: oursServer, want: `"bench":"`, twice: true},
-		{name: "ea", title: "many objects, no webhook", rule: protected, large: true, want: injected, real: true},
-		{name: "e", title: "many objects, ours, injecting", rule: open, asks: true, large: true, server: oursServer, calls: 2, want: injected, real: true},
+		{name: "ea", title: "many objects, no webhook", rule: protected, large: true, want: injected, real: true, twice: true},
+		{name: "e", title: "many objects, ours, injecting", rule: open, asks: true, large: true, server: oursServer, calls: 2, want: injected, real: true, twice: true},
 	}
 }
 

@@ -12,11 +12,15 @@ import (
 	"strings"
 )
 
-// The table of docs/benchmarks.md is between these lines.
-const (
-	tableBegins = "<!-- table of results.json begins -->\n"
-	tableEnds   = "<!-- table of results.json ends -->\n"
-)
+// place returns the lines of docs/benchmarks.md that the results of a protocol are
+// between.
+func place(protocol string) (begins, ends string) {
+	file := "results.json"
+	if protocol == http1 {
+		file = "http1/results.json"
+	}
+	return "<!-- table of " + file + " begins -->\n", "<!-- table of " + file + " ends -->\n"
+}
 
 // render writes what a results.json says into the documentation, so that the
 // page shows one real run and nothing that was typed.
@@ -30,15 +34,23 @@ func render(file, root string) error {
 		return fmt.Errorf("reading results: %w", err)
 	}
 	var table strings.Builder
-	writeTable(&table, r)
+	if r.Meta.Protocol == http1 {
+		writeShort(&table, r)
+	} else {
+		writeTable(&table, r)
+	}
 	page := filepath.Join(root, "docs", "benchmarks.md")
 	old, err := os.ReadFile(page)
 	if err != nil {
 		return err
 	}
-	text, err := withTable(string(old), table.String())
+	begins, ends := place(r.Meta.Protocol)
+	text, err := withTable(string(old), begins, ends, table.String())
 	if err != nil {
 		return fmt.Errorf("%s: %w", page, err)
+	}
+	if r.Meta.Protocol == http1 {
+		return os.WriteFile(page, []byte(text), 0o600)
 	}
 	plots := filepath.Join(root, "docs", "benchmarks")
 	return errors.Join(
@@ -47,12 +59,12 @@ func render(file, root string) error {
 		os.WriteFile(filepath.Join(plots, "growth.svg"), []byte(plotGrowth(r.Growth)), 0o600))
 }
 
-// withTable returns page with what is between the two lines replaced.
-func withTable(page, table string) (string, error) {
-	before, rest, begins := strings.Cut(page, tableBegins)
-	_, after, ends := strings.Cut(rest, tableEnds)
-	if !begins || !ends {
-		return "", fmt.Errorf("there is no place for the table; it needs the lines %q and %q", strings.TrimSpace(tableBegins), strings.TrimSpace(tableEnds))
+// withTable returns page with what is between two lines replaced.
+func withTable(page, begins, ends, table string) (string, error) {
+	before, rest, begun := strings.Cut(page, begins)
+	_, after, ended := strings.Cut(rest, ends)
+	if !begun || !ended {
+		return "", fmt.Errorf("there is no place for the table; it needs the lines %q and %q", strings.TrimSpace(begins), strings.TrimSpace(ends))
 	}
-	return before + tableBegins + "\n" + table + "\n" + tableEnds + after, nil
+	return before + begins + "\n" + table + "\n" + ends + after, nil
 }

@@ -4,6 +4,7 @@
 package main
 
 import (
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -11,15 +12,40 @@ import (
 )
 
 func TestWithTable(t *testing.T) {
+	tableBegins, tableEnds := place(http2)
 	page := "before\n" + tableBegins + "old\n" + tableEnds + "after\n"
-	got, err := withTable(page, "new\n")
+	got, err := withTable(page, tableBegins, tableEnds, "new\n")
 	require.NoError(t, err)
 	assert.Equal(t, "before\n"+tableBegins+"\nnew\n\n"+tableEnds+"after\n", got)
 
-	again, err := withTable(got, "new\n")
+	again, err := withTable(got, tableBegins, tableEnds, "new\n")
 	require.NoError(t, err)
 	assert.Equal(t, got, again)
 
-	_, err = withTable("no place", "new\n")
+	_, err = withTable("no place", tableBegins, tableEnds, "new\n")
 	assert.ErrorContains(t, err, "there is no place for the table")
+}
+
+func TestEachProtocolHasAPlaceOfItsOwn(t *testing.T) {
+	begins, ends := place(http1)
+	page := ""
+	for _, protocol := range []string{http2, http1} {
+		begins, ends := place(protocol)
+		page += begins + ends
+	}
+	got, err := withTable(page, begins, ends, "new\n")
+	require.NoError(t, err)
+	first, last := place(http2)
+	assert.Equal(t, first+last+begins+"\nnew\n\n"+ends, got)
+}
+
+func TestTheShortTableHasComparisonsAndBudgetsOfLatency(t *testing.T) {
+	r := summarise(recorded(map[string]int{"a": 4, "an": 4, "n": 8, "b": 8, "c": 8, "d": 10}), []int{1}, seeded())
+	r.Meta.Concurrency, r.Meta.Protocol = []int{1}, http1
+	var table strings.Builder
+	writeShort(&table, r)
+	assert.Contains(t, table.String(), "API server to webhook: HTTP/1.1.")
+	assert.Contains(t, table.String(), "| (d − a) / (b − a) | 1.50 [1.50–1.50] / 1.50 [1.50–1.50] |")
+	assert.Contains(t, table.String(), "| injecting: (d − a) / (b − a), concurrency 1, p50 | 1.50 | 1.50–1.50 | 1.15 | **missed** |")
+	assert.NotContains(t, table.String(), "RSS")
 }

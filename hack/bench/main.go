@@ -31,6 +31,12 @@ import (
 	"github.com/extauth-guard/extauth-guard/test/checkout"
 )
 
+// What the API server speaks to webhooks.
+const (
+	http1 = "HTTP/1.1"
+	http2 = "HTTP/2"
+)
+
 func main() {
 	var o options
 	quick := flag.Bool("quick", false, "measure less, in under two minutes")
@@ -93,12 +99,12 @@ func bench(ctx context.Context, out string, o options, stdout, stderr io.Writer)
 	}
 	r.Meta = meta{
 		Time: begin.UTC().Format(time.RFC3339), Version: version(ctx, root), Kubernetes: s.kubernetes(ctx),
-		Go: runtime.Version(), CPU: processor(), CPUs: runtime.NumCPU(), Protocol: "HTTP/2",
+		Go: runtime.Version(), CPU: processor(), CPUs: runtime.NumCPU(), Protocol: http2,
 		Rounds: o.rounds, Block: o.block, Objects: o.objects, Authorizers: o.authorizers, Concurrency: o.concurrency,
 		LoadBefore: loadBefore, LoadAfter: loadAverage(), Took: time.Since(begin).Round(time.Second).String(), Seed: seed,
 	}
 	if o.http1 {
-		r.Meta.Protocol = "HTTP/1.1"
+		r.Meta.Protocol = http1
 	}
 	return write(out, r, stdout)
 }

@@ -101,7 +101,7 @@ func TestBudgets(t *testing.T) {
 	r := summarise(recorded(map[string]int{"a": 4, "an": 4, "n": 8, "b": 8, "c": 8, "d": 10}), []int{1}, seeded())
 	r.Meta.Concurrency, r.Webhook.RSS = []int{1}, 44
 	var table strings.Builder
-	writeBudgets(&table, r)
+	writeBudgets(&table, budgets(r))
 	assert.Contains(t, table.String(), "| injecting: (d − a) / (b − a), concurrency 1, p50 | 1.50 | 1.50–1.50 | 1.15 | **missed** |")
 	assert.Contains(t, table.String(), "| nothing to inject: (c − an) / (n − an), concurrency 1, p50 | 1.00 | 1.00–1.00 | 1.15 | met |")
 	assert.Contains(t, table.String(), "| RSS in the small cluster, MiB | 44.00 |  | 45.00 | met |")

@@ -10,18 +10,28 @@ import (
 
 // writeTable writes results as Markdown, which reads well in a terminal too.
 func writeTable(to *strings.Builder, r results) {
-	m := r.Meta
-	fmt.Fprintf(to, "%s, Kubernetes %s, %s, %d CPUs (%s), API server to webhook: %s.\n",
-		m.Version, m.Kubernetes, m.Go, m.CPUs, m.CPU, m.Protocol)
-	fmt.Fprintf(to, "%d rounds of blocks of %d requests (%d where several are under way; two blocks each of a, an, n, b, c, d, u0 and u), in random order; load average %s before, %s after; %s.\n",
-		m.Rounds, m.Block, 2*m.Block, m.LoadBefore, m.LoadAfter, m.Took)
-	fmt.Fprintf(to, "Large cluster: %d APIRules, %d Services, %d authorizers.\n", m.Objects, m.Objects, m.Authorizers)
-	writeCases(to, "Creates with dryRun=All", r, m.Concurrency)
+	writeMeta(to, r.Meta)
+	writeCases(to, "Creates with dryRun=All", r, r.Meta.Concurrency)
 	if r.Real != nil {
-		writeCases(to, "Creates that are stored", *r.Real, m.Concurrency)
+		writeCases(to, "Creates that are stored", *r.Real, r.Meta.Concurrency)
 	}
 	writeWebhook(to, r)
-	writeBudgets(to, r)
+	writeBudgets(to, budgets(r))
+}
+
+// writeShort writes what is compared, and the budgets of that.
+func writeShort(to *strings.Builder, r results) {
+	writeMeta(to, r.Meta)
+	writeComparisons(to, r, r.Meta.Concurrency)
+	writeBudgets(to, latencyBudgets(r))
+}
+
+func writeMeta(to *strings.Builder, m meta) {
+	fmt.Fprintf(to, "%s, Kubernetes %s, %s, %d CPUs (%s), API server to webhook: %s.\n",
+		m.Version, m.Kubernetes, m.Go, m.CPUs, m.CPU, m.Protocol)
+	fmt.Fprintf(to, "%d rounds of blocks of %d requests (%d where several are under way; two blocks each but of a2, v and f), in random order; load average %s before, %s after; %s.\n",
+		m.Rounds, m.Block, 2*m.Block, m.LoadBefore, m.LoadAfter, m.Took)
+	fmt.Fprintf(to, "Large cluster: %d APIRules, %d Services, %d authorizers.\n", m.Objects, m.Objects, m.Authorizers)
 }
 
 func writeCases(to *strings.Builder, title string, r results, concurrency []int) {
@@ -40,6 +50,10 @@ func writeCases(to *strings.Builder, title string, r results, concurrency []int)
 				millis(of.Mean), millis(of.P50), millis(of.P95), millis(of.P99), of.RPS, of.Errors, toBase(r, one.name, name), cpuOf(of))
 		}
 	}
+	writeComparisons(to, r, concurrency)
+}
+
+func writeComparisons(to *strings.Builder, r results, concurrency []int) {
 	fmt.Fprintf(to, "\nComparisons, p50 [range] / p99 [range]:\n\n| |%s\n|---|%s\n", columns(concurrency), strings.Repeat("---|", len(concurrency)))
 	for _, one := range ratiosOf() {
 		writePairs(to, strings.ReplaceAll(one.name, "_over_", " / "), r.Ratios[one.name], concurrency)

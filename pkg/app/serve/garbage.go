@@ -17,7 +17,7 @@ const (
 	// What is in use in a small cluster is so little that Go's own rule, as much
 	// again, has it collect every hundred requests, which costs them more than the
 	// few MiB are worth.
-	garbageRoom = 6 << 20
+	garbageRoom = 5 << 20
 	// sparing is by how many percent of what is in use garbage may always grow. Go's
 	// own rule is 100; in a large cluster what the first lists and a round of the
 	// audit leave behind would double the memory.
@@ -63,7 +63,7 @@ func (g garbage) Start(ctx context.Context) error {
 
 // garbagePercent returns by how many percent of live garbage may grow.
 func garbagePercent(live uint64) int {
-	return max(sparing, int(garbageRoom*100/max(live, 1<<20))) //nolint:gosec // at most 600
+	return max(sparing, int(garbageRoom*100/max(live, 1<<20))) //nolint:gosec // at most 500
 }
 
 // liveHeap returns what the last collection found in use, in bytes.

@@ -38,7 +38,7 @@ func TestGarbageGoesByWhatIsInUse(t *testing.T) {
 	assert.Equal(t, 200, after(garbageRoom/2), "in a small cluster there is room for twice as much")
 	assert.Equal(t, 100, after(garbageRoom))
 	assert.Equal(t, sparing, after(20*garbageRoom), "in a large cluster")
-	assert.Equal(t, 600, after(0), "before the first collection")
+	assert.Equal(t, 500, after(0), "before the first collection")
 	stop()
 	assert.Equal(t, 123, <-told, "nothing is left behind")
 	require.NoError(t, <-ended)
