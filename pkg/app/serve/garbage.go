@@ -15,7 +15,7 @@ import (
 const (
 	// garbageRoom is how much garbage there may be before Go collects it, in bytes.
 	// What is in use in a small cluster is so little that Go's own rule, as much
-	// again, has it collect every hundred requests, which costs them more than the
+	// again, has it collect every fifty requests, which costs them more than the
 	// few MiB are worth.
 	garbageRoom = 5 << 20
 	// sparing is by how many percent of what is in use garbage may always grow. Go's
