@@ -5,6 +5,7 @@ package certs
 
 import (
 	"context"
+	"strconv"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -26,7 +27,7 @@ import (
 
 func secretOf(held material) *corev1.Secret {
 	return &corev1.Secret{
-		ObjectMeta: metav1.ObjectMeta{Namespace: "guard", Name: "tls"},
+		ObjectMeta: metav1.ObjectMeta{Namespace: "guard", Name: "tls", ResourceVersion: "1"},
 		Data: map[string][]byte{
 			CAFile: held.authorities, caKeyFile: held.caKey, CertificateFile: held.certificate, KeyFile: held.key,
 		},
@@ -45,6 +46,24 @@ func configurations(bundle []byte) []runtime.Object {
 			Webhooks:   []admissionregistrationv1.ValidatingWebhook{{Name: "two", ClientConfig: config}, {Name: "three", ClientConfig: config}},
 		},
 	}
+}
+
+// cluster returns a client of objects in which, as in an API server and unlike in
+// the fake by itself, a Secret that is not what it was when it was read is not
+// written.
+func cluster(objects ...runtime.Object) *fake.Clientset {
+	client := fake.NewClientset(objects...)
+	version := 1
+	client.PrependReactor("update", "secrets", func(action ktesting.Action) (bool, runtime.Object, error) { // one call at a time
+		update := action.(ktesting.UpdateAction).GetObject().(*corev1.Secret)
+		if read := update.ResourceVersion; read != "" && read != strconv.Itoa(version) {
+			return true, nil, apierrors.NewConflict(schema.GroupResource{Resource: "secrets"}, update.Name, nil)
+		}
+		version++
+		update.ResourceVersion = strconv.Itoa(version)
+		return false, nil, nil
+	})
+	return client
 }
 
 // keeping runs a Keeper over objects until the test ends.
@@ -86,7 +105,7 @@ func bundles(t *testing.T, client *fake.Clientset) [][]byte {
 const patience, glance = 10 * time.Second, 5 * time.Millisecond
 
 func TestAnEmptySecretIsFilledAndEveryWebhookLearnsOfIt(t *testing.T) {
-	client := fake.NewClientset(append(configurations(nil), secretOf(material{}))...)
+	client := cluster(append(configurations(nil), secretOf(material{}))...)
 	keeper, expiry := keeping(t, client)
 	require.Eventually(t, serves(keeper), patience, glance)
 	secret, err := client.CoreV1().Secrets("guard").Get(t.Context(), "tls", metav1.GetOptions{})
@@ -98,7 +117,7 @@ func TestAnEmptySecretIsFilledAndEveryWebhookLearnsOfIt(t *testing.T) {
 }
 
 func TestAGoodSecretIsNotWritten(t *testing.T) {
-	client := fake.NewClientset(append(configurations(nil), secretOf(made(t)))...)
+	client := cluster(append(configurations(nil), secretOf(made(t)))...)
 	keeper, _ := keeping(t, client)
 	require.Eventually(t, serves(keeper), patience, glance)
 	for _, action := range client.Actions() {
@@ -108,7 +127,7 @@ func TestAGoodSecretIsNotWritten(t *testing.T) {
 
 func TestABundleThatSomebodyTookAwayComesBack(t *testing.T) {
 	held := made(t)
-	client := fake.NewClientset(append(configurations(held.authorities), secretOf(held))...)
+	client := cluster(append(configurations(held.authorities), secretOf(held))...)
 	keeper, _ := keeping(t, client)
 	require.Eventually(t, serves(keeper), patience, glance)
 	objects := configurations(nil)
@@ -119,7 +138,7 @@ func TestABundleThatSomebodyTookAwayComesBack(t *testing.T) {
 }
 
 func TestNothingIsServedWhileTheBundleCannotBeWritten(t *testing.T) {
-	client := fake.NewClientset(append(configurations(nil), secretOf(made(t)))...)
+	client := cluster(append(configurations(nil), secretOf(made(t)))...)
 	tried := make(chan struct{}, 100)
 	client.PrependReactor("patch", "validatingwebhookconfigurations", func(ktesting.Action) (bool, runtime.Object, error) {
 		tried <- struct{}{}
@@ -131,7 +150,7 @@ func TestNothingIsServedWhileTheBundleCannotBeWritten(t *testing.T) {
 }
 
 func TestAReplicaThatWasSlowerTakesOverWhatTheOtherWrote(t *testing.T) {
-	client := fake.NewClientset(append(configurations(nil), secretOf(material{}))...)
+	client := cluster(append(configurations(nil), secretOf(material{}))...)
 	winner := made(t)
 	client.PrependReactor("update", "secrets", func(action ktesting.Action) (bool, runtime.Object, error) {
 		update := action.(ktesting.UpdateAction).GetObject().(*corev1.Secret)
