@@ -5,8 +5,10 @@ package certs
 
 import (
 	"bytes"
+	"crypto"
 	"crypto/tls"
 	"crypto/x509"
+	"crypto/x509/pkix"
 	"encoding/pem"
 	"errors"
 	"fmt"
@@ -119,7 +121,7 @@ func (m material) leaf(now time.Time, names []string) (*x509.Certificate, error)
 func (m material) do(what action, now time.Time, validity Validity, names []string) (material, error) {
 	if what == replaceEverybody || what == replaceAuthority {
 		before := m.authorities
-		made, err := maker(names).CreateCACert(now.Add(-backdate), now.Add(validity.Authority))
+		made, err := maker().CreateCACert(now.Add(-backdate), now.Add(validity.Authority))
 		if err != nil {
 			return material{}, fmt.Errorf("making a certificate authority: %w", err)
 		}
@@ -129,44 +131,27 @@ func (m material) do(what action, now time.Time, validity Validity, names []stri
 			return m, nil
 		}
 	}
-	authority, err := rotatorPair(m)
+	signer, err := tls.X509KeyPair(m.authorities, m.caKey)
 	if err != nil {
-		return material{}, err
+		return material{}, fmt.Errorf("reading the authority: %w", err)
 	}
-	m.certificate, m.key, err = maker(names).CreateCertPEM(authority, now.Add(-backdate), now.Add(validity.Certificate))
-	if err != nil {
-		return material{}, fmt.Errorf("making a certificate: %w", err)
+	template := &x509.Certificate{
+		Subject: pkix.Name{CommonName: names[0]}, DNSNames: names,
+		NotBefore: now.Add(-backdate), NotAfter: now.Add(validity.Certificate),
 	}
-	return m, nil
+	key, signs := signer.PrivateKey.(crypto.Signer)
+	if !signs {
+		return material{}, fmt.Errorf("reading the authority: its key, a %T, cannot sign", signer.PrivateKey)
+	}
+	m.certificate, m.key, err = serving(template, signer.Leaf, key)
+	return m, err
 }
 
-// maker is cert-controller's maker of certificates. Its controller is not used: it
+// maker is cert-controller's maker of authorities. Its controller is not used: it
 // has the API servers forget an authority before every replica has its new
 // certificate, and lists all Secrets of its namespace.
-func maker(names []string) *rotator.CertRotator {
-	return &rotator.CertRotator{
-		CAName:         caName,
-		CAOrganization: "extauth-guard",
-		DNSName:        names[0],
-		ExtraDNSNames:  names[1:],
-		ExtKeyUsages:   &[]x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
-	}
-}
-
-func rotatorPair(m material) (*rotator.KeyPairArtifacts, error) {
-	certificate, err := parse(m.authorities)
-	if err != nil {
-		return nil, err
-	}
-	block, _ := pem.Decode(m.caKey)
-	if block == nil {
-		return nil, errors.New("the authority's key is not PEM")
-	}
-	key, err := x509.ParsePKCS1PrivateKey(block.Bytes)
-	if err != nil {
-		return nil, fmt.Errorf("reading the authority's key: %w", err)
-	}
-	return &rotator.KeyPairArtifacts{Cert: certificate, Key: key, CertPEM: m.authorities, KeyPEM: m.caKey}, nil
+func maker() *rotator.CertRotator {
+	return &rotator.CertRotator{CAName: caName, CAOrganization: "extauth-guard"}
 }
 
 // first returns the first certificate of a bundle, as PEM.

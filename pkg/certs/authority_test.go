@@ -5,6 +5,9 @@ package certs
 
 import (
 	"bytes"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/x509"
 	"testing"
 	"time"
 
@@ -67,6 +70,18 @@ func TestNext(t *testing.T) {
 			}
 		})
 	}
+}
+
+// Signing with it is what a handshake costs the webhook.
+func TestTheServingKeyIsECDSA(t *testing.T) {
+	leaf, err := made(t).leaf(begin, names)
+	require.NoError(t, err)
+	key, is := leaf.PublicKey.(*ecdsa.PublicKey)
+	require.True(t, is, "it is %T", leaf.PublicKey)
+	assert.Equal(t, elliptic.P256(), key.Curve)
+	assert.Equal(t, []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}, leaf.ExtKeyUsage)
+	assert.False(t, leaf.IsCA)
+	assert.Equal(t, names, leaf.DNSNames)
 }
 
 // Three years in the life of a Secret, half a day at a time. An API server may be one
