@@ -12,14 +12,27 @@ import (
 	"strings"
 )
 
-// place returns the lines of docs/benchmarks.md that the results of a protocol are
-// between.
-func place(protocol string) (begins, ends string) {
-	file := "results.json"
-	if protocol == http1 {
-		file = "http1/results.json"
+// section is a part of docs/benchmarks.md that shows one run, below the directory
+// with the results of all.
+type section struct {
+	file string
+	show func(*strings.Builder, results)
+}
+
+// sectionOf returns the section for a run, by what it is about.
+func sectionOf(m meta) section {
+	switch {
+	case m.Protocol == http1:
+		return section{"http1/results.json", writeShort}
+	case m.Objects > usualObjects:
+		return section{"large/results.json", writeProcess}
 	}
-	return "<!-- table of " + file + " begins -->\n", "<!-- table of " + file + " ends -->\n"
+	return section{"results.json", writeTable}
+}
+
+// place returns the lines that the section is between.
+func (s section) place() (begins, ends string) {
+	return "<!-- table of " + s.file + " begins -->\n", "<!-- table of " + s.file + " ends -->\n"
 }
 
 // render writes what a results.json says into the documentation, so that the
@@ -33,23 +46,20 @@ func render(file, root string) error {
 	if err := json.Unmarshal(raw, &r); err != nil {
 		return fmt.Errorf("reading results: %w", err)
 	}
+	of := sectionOf(r.Meta)
 	var table strings.Builder
-	if r.Meta.Protocol == http1 {
-		writeShort(&table, r)
-	} else {
-		writeTable(&table, r)
-	}
+	of.show(&table, r)
 	page := filepath.Join(root, "docs", "benchmarks.md")
 	old, err := os.ReadFile(page)
 	if err != nil {
 		return err
 	}
-	begins, ends := place(r.Meta.Protocol)
+	begins, ends := of.place()
 	text, err := withTable(string(old), begins, ends, table.String())
 	if err != nil {
 		return fmt.Errorf("%s: %w", page, err)
 	}
-	if r.Meta.Protocol == http1 {
+	if of.file != sectionOf(meta{}).file { // the plots are of the run that shows everything
 		return os.WriteFile(page, []byte(text), 0o600)
 	}
 	plots := filepath.Join(root, "docs", "benchmarks")

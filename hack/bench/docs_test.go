@@ -4,6 +4,8 @@
 package main
 
 import (
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -12,7 +14,7 @@ import (
 )
 
 func TestWithTable(t *testing.T) {
-	tableBegins, tableEnds := place(http2)
+	tableBegins, tableEnds := sectionOf(meta{}).place()
 	page := "before\n" + tableBegins + "old\n" + tableEnds + "after\n"
 	got, err := withTable(page, tableBegins, tableEnds, "new\n")
 	require.NoError(t, err)
@@ -26,12 +28,19 @@ func TestWithTable(t *testing.T) {
 	assert.ErrorContains(t, err, "there is no place for the table")
 }
 
-func TestEachProtocolHasAPlaceOfItsOwn(t *testing.T) {
-	begins, ends := place(http1)
-	first, last := place(http2)
-	got, err := withTable(first+last+begins+ends, begins, ends, "new\n")
+func TestEachRunHasASectionOfItsOwn(t *testing.T) {
+	page, err := os.ReadFile(filepath.Join("..", "..", "docs", "benchmarks.md"))
 	require.NoError(t, err)
-	assert.Equal(t, first+last+begins+"\nnew\n\n"+ends, got)
+	seen := map[string]bool{}
+	for _, run := range []meta{{Protocol: http2, Objects: usualObjects}, {Protocol: http1, Objects: 1000}, {Protocol: http2, Objects: 100_000}} {
+		of := sectionOf(run)
+		assert.False(t, seen[of.file], "%v has that of another", run)
+		seen[of.file] = true
+		begins, ends := of.place()
+		got, err := withTable(string(page), begins, ends, "new\n")
+		require.NoError(t, err)
+		assert.Equal(t, 1, strings.Count(got, begins+"\nnew\n\n"+ends))
+	}
 }
 
 func TestTheShortTableHasComparisonsAndBudgetsOfLatency(t *testing.T) {

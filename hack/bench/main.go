@@ -37,22 +37,26 @@ const (
 	http2 = "HTTP/2"
 )
 
+// usualObjects is how many APIRules, and as many Services, budgets are about.
+const usualObjects = 10_000
+
 func main() {
 	var o options
 	quick := flag.Bool("quick", false, "measure less, in under two minutes")
 	out := flag.String("out", filepath.Join("bin", "bench"), "`directory` for the results")
 	flag.IntVar(&o.rounds, "rounds", 24, "rounds")
 	flag.IntVar(&o.block, "block", 100, "requests in a block")
-	flag.IntVar(&o.objects, "objects", 10_000, "APIRules and Services in the large cluster")
+	flag.IntVar(&o.objects, "objects", usualObjects, "APIRules and Services in the large cluster")
 	flag.IntVar(&o.authorizers, "authorizers", 1000, "authorizers in the large cluster")
 	flag.BoolVar(&o.real, "real", true, "measure creates that are stored, too")
 	flag.BoolVar(&o.http1, "http1", false, "have the API server speak HTTP/1.1 to webhooks, as it does to a Service")
+	flag.BoolVar(&o.collect, "collect", true, "have the API servers collect garbage between blocks and not during them; takes them up to 2 GiB each")
 	flag.StringVar(&o.limit, "gomemlimit", "90MiB", "GOMEMLIMIT of a further start in the large cluster")
 	rendered := flag.String("render", "", "measure nothing, and write this results.json `file` into docs/benchmarks.md")
 	flag.Parse()
 	o.concurrency = []int{1, 10, 50}
 	if *quick {
-		o.rounds, o.block, o.objects, o.real = 3, 50, 1000, false
+		o.rounds, o.block, o.objects, o.real = 3, 30, 1000, false
 	}
 	ctrl.SetLogger(logr.Discard()) // envtest's own log
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)

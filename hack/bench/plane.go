@@ -32,8 +32,11 @@ type plane struct {
 	directory string
 	control   *controlplane.ControlPlane
 	programs  programs
-	settings  config.WebhookConfig
-	servers   map[string]*process
+	// collects is true if the API server collects garbage before each block, and
+	// not during it.
+	collects bool
+	settings config.WebhookConfig
+	servers  map[string]*process
 }
 
 // programs are the paths of what was built.
@@ -41,8 +44,8 @@ type programs struct{ ours, noop string }
 
 // openPlane starts a control plane in which everything exists that a request
 // refers to, and nothing is registered.
-func openPlane(ctx context.Context, root, directory string, programs programs) (_ *plane, err error) {
-	p := &plane{directory: directory, programs: programs, servers: map[string]*process{}}
+func openPlane(ctx context.Context, root, directory string, programs programs, collects bool) (_ *plane, err error) {
+	p := &plane{directory: directory, programs: programs, collects: collects, servers: map[string]*process{}}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, p.close())

@@ -27,6 +27,7 @@ type options struct {
 	authorizers int
 	real        bool
 	http1       bool
+	collect     bool
 	limit       string // GOMEMLIMIT of the last start in the large cluster
 }
 
@@ -57,27 +58,20 @@ func openStage(ctx context.Context, root, directory string, o options, random *r
 		}
 	}
 	s.say("Starting two control planes …")
-	if o.http1 {
-		// What kube-apiserver's clients understand (apimachinery, util/net/http.go).
-		// To a Service it speaks HTTP/1.1 whatever this says, to a URL it does then.
-		if err := os.Setenv("DISABLE_HTTP2", "true"); err != nil {
-			return nil, err
-		}
+	restore, err := setEnvironment(apiServerEnvironment(o))
+	if err != nil {
+		return nil, err
 	}
 	var group errgroup.Group
 	group.Go(func() (err error) {
-		s.small, err = openPlane(ctx, root, filepath.Join(directory, "small"), built)
+		s.small, err = openPlane(ctx, root, filepath.Join(directory, "small"), built, o.collect)
 		return err
 	})
 	group.Go(func() (err error) {
-		s.large, err = openPlane(ctx, root, filepath.Join(directory, "large"), built)
+		s.large, err = openPlane(ctx, root, filepath.Join(directory, "large"), built, o.collect)
 		return err
 	})
-	err = group.Wait()
-	if o.http1 {
-		err = errors.Join(err, os.Unsetenv("DISABLE_HTTP2"))
-	}
-	if err != nil {
+	if err := errors.Join(group.Wait(), restore()); err != nil {
 		return nil, err
 	}
 	return s, s.prepare(ctx)

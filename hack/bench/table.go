@@ -26,6 +26,12 @@ func writeShort(to *strings.Builder, r results) {
 	writeBudgets(to, latencyBudgets(r))
 }
 
+// writeProcess writes what the process costs.
+func writeProcess(to *strings.Builder, r results) {
+	writeMeta(to, r.Meta)
+	writeWebhook(to, r)
+}
+
 func writeMeta(to *strings.Builder, m meta) {
 	fmt.Fprintf(to, "%s, Kubernetes %s, %s, %d CPUs (%s), API server to webhook: %s.\n",
 		m.Version, m.Kubernetes, m.Go, m.CPUs, m.CPU, m.Protocol)
