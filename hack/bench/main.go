@@ -56,7 +56,7 @@ func main() {
 	flag.Parse()
 	o.concurrency = []int{1, 10, 50}
 	if *quick {
-		o.rounds, o.block, o.objects, o.real = 3, 30, 1000, false
+		o.rounds, o.block, o.objects, o.real = 2, 30, 1000, false
 	}
 	ctrl.SetLogger(logr.Discard()) // envtest's own log
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
