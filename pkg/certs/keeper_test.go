@@ -102,7 +102,7 @@ func bundles(t *testing.T, client *fake.Clientset) [][]byte {
 	return [][]byte{mutating.Webhooks[0].ClientConfig.CABundle, validating.Webhooks[0].ClientConfig.CABundle, validating.Webhooks[1].ClientConfig.CABundle}
 }
 
-const patience, glance = 10 * time.Second, 5 * time.Millisecond
+const patience, glance = time.Minute, 5 * time.Millisecond
 
 func TestAnEmptySecretIsFilledAndEveryWebhookLearnsOfIt(t *testing.T) {
 	client := cluster(append(configurations(nil), secretOf(material{}))...)
