@@ -78,13 +78,17 @@ func whoAmI(t *testing.T, config *rest.Config) authenticationv1.UserInfo {
 	return review.Status.UserInfo
 }
 
+// assertNobodyListens waits until nobody does: a program that was killed is not
+// gone at once.
 func assertNobodyListens(t *testing.T, address string) {
 	t.Helper()
-	connection, err := (&net.Dialer{}).DialContext(t.Context(), "tcp", address)
-	if err == nil {
-		assert.NoError(t, connection.Close())
-	}
-	require.Error(t, err, "something still listens at %s", address)
+	assert.Eventually(t, func() bool {
+		connection, err := (&net.Dialer{}).DialContext(t.Context(), "tcp", address)
+		if err == nil {
+			assert.NoError(t, connection.Close())
+		}
+		return err != nil
+	}, time.Minute, 50*time.Millisecond, "something still listens at %s", address)
 }
 
 // crashEnv makes this test binary a program that starts a control plane, prints
