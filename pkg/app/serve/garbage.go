@@ -63,7 +63,7 @@ func (g garbage) Start(ctx context.Context) error {
 
 // garbagePercent returns by how many percent of live garbage may grow.
 func garbagePercent(live uint64) int {
-	return max(sparing, int(garbageRoom*100/max(live, 1<<20))) //nolint:gosec // at most 500
+	return max(sparing, int(100*garbageRoom/float64(max(live, 1<<20))))
 }
 
 // liveHeap returns what the last collection found in use, in bytes.
