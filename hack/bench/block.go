@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"runtime"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -37,13 +38,15 @@ func (b block) plus(other block) block {
 const warmup = 5
 
 // measure sends a block. The number of requests that are under way at any moment
-// is concurrency. Before it the API server collects its garbage if that is set.
+// is concurrency. Before it the API server and this process, which shares its
+// processors, collect their garbage if that is set.
 func (p *plane) measure(ctx context.Context, one scenario, concurrency, requests int, dryRun bool) (block, error) {
 	if p.collects {
 		// The handler of net/http/pprof, which runs runtime.GC first.
 		if _, err := p.send(ctx, http.MethodGet, "/debug/pprof/heap?gc=1", "", nil); err != nil {
 			return block{}, fmt.Errorf("having the API server collect its garbage: %w", err)
 		}
+		runtime.GC()
 	}
 	if _, err := p.run(ctx, one, concurrency, requests/warmup, dryRun); err != nil {
 		return block{}, err

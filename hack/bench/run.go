@@ -251,7 +251,7 @@ func (s *stage) round(ctx context.Context, into recording, chosen []scenario, co
 	s.random.Shuffle(len(order), func(i, j int) { order[i], order[j] = order[j], order[i] })
 	measured := map[string]block{}
 	for _, one := range order {
-		part, err := s.on(one).measure(ctx, one, concurrency, s.size(concurrency), dryRun)
+		part, err := s.on(one).measure(ctx, one, concurrency, blockSize(s.block, concurrency), dryRun)
 		if err != nil {
 			return fmt.Errorf("measuring %s: %w", one.name, err)
 		}
@@ -264,14 +264,22 @@ func (s *stage) round(ctx context.Context, into recording, chosen []scenario, co
 	return nil
 }
 
-// size is the number of requests of a block. With several under way it is twice
-// as many, which take less time nevertheless.
-func (s *stage) size(concurrency int) int {
-	if concurrency == 1 {
-		return s.block
+// blockSize is the number of requests of a block, if with one under way it is usual.
+// With several it is twice as many, which take less time nevertheless, and with many
+// four times: the first and the last of them find fewer others under way, and that
+// has to be a small part.
+func blockSize(usual, concurrency int) int {
+	switch {
+	case concurrency == 1:
+		return usual
+	case concurrency < many:
+		return 2 * usual
 	}
-	return 2 * s.block
+	return 4 * usual
 }
+
+// many is a concurrency that takes longer blocks.
+const many = 50
 
 func (s *stage) close() error {
 	return errors.Join(s.small.close(), s.large.close())
