@@ -21,6 +21,8 @@ import (
 	"os/signal"
 	"path/filepath"
 	"runtime"
+	"slices"
+	"strconv"
 	"strings"
 	"syscall"
 	"time"
@@ -52,20 +54,39 @@ func main() {
 	flag.BoolVar(&o.http1, "http1", false, "have the API server speak HTTP/1.1 to webhooks, as it does to a Service")
 	flag.BoolVar(&o.collect, "collect", true, "have the API servers and this program collect garbage between blocks and not during them; takes up to 2 GiB each")
 	flag.StringVar(&o.limit, "gomemlimit", "90MiB", "GOMEMLIMIT of a further start in the large cluster")
+	concurrency := flag.String("concurrency", "1,10,50", "how many requests are under way at once; 1 has to be among them, because processor time is that with 1")
 	rendered := flag.String("render", "", "measure nothing, and write this results.json `file` into docs/benchmarks.md")
 	flag.Parse()
-	o.concurrency = []int{1, 10, 50}
 	if *quick {
 		o.rounds, o.block, o.objects, o.real = 2, 30, 1000, false
 	}
 	ctrl.SetLogger(logr.Discard()) // envtest's own log
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	err := benchOrRender(ctx, *out, *rendered, o)
+	var err error
+	if o.concurrency, err = parseConcurrency(*concurrency); err == nil {
+		err = benchOrRender(ctx, *out, *rendered, o)
+	}
 	stop()
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		os.Exit(1)
 	}
+}
+
+// parseConcurrency reads numbers that are separated by commas.
+func parseConcurrency(text string) ([]int, error) {
+	var all []int
+	for one := range strings.SplitSeq(text, ",") {
+		number, err := strconv.Atoi(strings.TrimSpace(one))
+		if err != nil || number < 1 {
+			return nil, fmt.Errorf("reading -concurrency: %q is no number above 0; it has to be like 1,10,50", one)
+		}
+		all = append(all, number)
+	}
+	if !slices.Contains(all, 1) {
+		return nil, fmt.Errorf("reading -concurrency: %q has no 1 in it, with which processor time is measured; add it", text)
+	}
+	return all, nil
 }
 
 func benchOrRender(ctx context.Context, out, rendered string, o options) error {

@@ -49,3 +49,13 @@ func TestRequestsAreJSON(t *testing.T) {
 	}
 	assert.True(t, json.Valid(constantPatch()), "%s", constantPatch())
 }
+
+func TestParseConcurrency(t *testing.T) {
+	all, err := parseConcurrency("1, 50")
+	require.NoError(t, err)
+	assert.Equal(t, []int{1, 50}, all)
+	for _, wrong := range []string{"", "0,1", "1,ten", "10,50"} {
+		_, err := parseConcurrency(wrong)
+		assert.ErrorContains(t, err, "reading -concurrency", wrong)
+	}
+}
