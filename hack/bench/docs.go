@@ -24,6 +24,8 @@ func sectionOf(m meta) section {
 	switch {
 	case m.Protocol == http1:
 		return section{"http1/results.json", writeShort}
+	case len(m.Concurrency) == 1:
+		return section{"c1/results.json", writeShort}
 	case m.Objects > usualObjects:
 		return section{"large/results.json", writeProcess}
 	}

@@ -14,9 +14,7 @@ bench: ## Measure what a request costs, on a real API server, against no webhook
 
 .PHONY: bench-docs
 bench-docs: ## Write the results in bin/bench into docs/benchmarks.md and its plots.
-	go run ./hack/bench -render bin/bench/results.json
-	$(if $(wildcard bin/bench/http1/results.json),go run ./hack/bench -render bin/bench/http1/results.json)
-	$(if $(wildcard bin/bench/large/results.json),go run ./hack/bench -render bin/bench/large/results.json)
+	for results in $(wildcard bin/bench/results.json bin/bench/*/results.json); do go run ./hack/bench -render $$results || exit 1; done
 
 .PHONY: bench-go
 bench-go: ## Run the Go benchmarks ten times and summarise them, in bin/bench/go.txt.
