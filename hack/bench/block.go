@@ -37,18 +37,25 @@ func (b block) plus(other block) block {
 // most of all in the cluster that has fewer turns.
 const warmup = 5
 
+// collectAfter is how many requests there are between collections, unless a single
+// block has more. An API server keeps some hundred MiB of garbage of them.
+const collectAfter = 200
+
 // measure sends a block. The number of requests that are under way at any moment
-// is concurrency. Before it the API server and this process, which shares its
-// processors, collect their garbage if that is set.
+// is concurrency. Before it, once there is enough, the API server and this process,
+// which shares its processors, collect their garbage if that is set.
 func (p *plane) measure(ctx context.Context, one scenario, concurrency, requests int, dryRun bool) (block, error) {
-	if p.collects {
+	if p.collects && p.sent >= collectAfter {
 		// The handler of net/http/pprof, which runs runtime.GC first.
 		if _, err := p.send(ctx, http.MethodGet, "/debug/pprof/heap?gc=1", "", nil); err != nil {
 			return block{}, fmt.Errorf("having the API server collect its garbage: %w", err)
 		}
 		runtime.GC()
+		p.sent = 0
 	}
-	if _, err := p.run(ctx, one, concurrency, requests/warmup, dryRun); err != nil {
+	before := requests / warmup
+	p.sent += before + requests
+	if _, err := p.run(ctx, one, concurrency, before, dryRun); err != nil {
 		return block{}, err
 	}
 	return p.run(ctx, one, concurrency, requests, dryRun)

@@ -33,8 +33,10 @@ func TestEachRunHasASectionOfItsOwn(t *testing.T) {
 	require.NoError(t, err)
 	seen := map[string]bool{}
 	for _, run := range []meta{
-		{Protocol: http2, Objects: usualObjects}, {Protocol: http1, Objects: 1000},
-		{Protocol: http2, Objects: 100_000}, {Protocol: http2, Objects: usualObjects, Concurrency: []int{1}},
+		{Protocol: http2, Objects: usualObjects},
+		{Protocol: http1, Objects: 1000},
+		{Protocol: http2, Objects: 100_000},
+		{Protocol: http2, Objects: usualObjects, Concurrency: []int{1}},
 	} {
 		of := sectionOf(run)
 		assert.False(t, seen[of.file], "%v has that of another", run)

@@ -32,9 +32,10 @@ type plane struct {
 	directory string
 	control   *controlplane.ControlPlane
 	programs  programs
-	// collects is true if the API server collects garbage before each block, and
-	// not during it.
+	// collects is true if the API server collects garbage between blocks, and not
+	// during them; sent is how many requests it has had since.
 	collects bool
+	sent     int
 	settings config.WebhookConfig
 	servers  map[string]*process
 }

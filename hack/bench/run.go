@@ -239,8 +239,8 @@ func (s *stage) measureAll(ctx context.Context, dryRun bool) (recording, error) 
 	return blocks, nil
 }
 
-// round measures each scenario once, in random order, and those that budgets are
-// about twice, so that their figures say more.
+// round measures each scenario in several turns, in random order, and those that
+// budgets are about twice in each, so that their figures say more.
 func (s *stage) round(ctx context.Context, into recording, chosen []scenario, concurrency int, dryRun bool) error {
 	order := slices.Clone(chosen)
 	for _, one := range chosen {
@@ -248,14 +248,17 @@ func (s *stage) round(ctx context.Context, into recording, chosen []scenario, co
 			order = append(order, one)
 		}
 	}
-	s.random.Shuffle(len(order), func(i, j int) { order[i], order[j] = order[j], order[i] })
 	measured := map[string]block{}
-	for _, one := range order {
-		part, err := s.on(one).measure(ctx, one, concurrency, blockSize(s.block, concurrency), dryRun)
-		if err != nil {
-			return fmt.Errorf("measuring %s: %w", one.name, err)
+	turns, requests := turnsOf(s.block, concurrency)
+	for range turns {
+		s.random.Shuffle(len(order), func(i, j int) { order[i], order[j] = order[j], order[i] })
+		for _, one := range order {
+			part, err := s.on(one).measure(ctx, one, concurrency, requests, dryRun)
+			if err != nil {
+				return fmt.Errorf("measuring %s: %w", one.name, err)
+			}
+			measured[one.name] = measured[one.name].plus(part)
 		}
-		measured[one.name] = measured[one.name].plus(part)
 	}
 	for name, whole := range measured {
 		at := key{name, concurrency}
@@ -264,22 +267,30 @@ func (s *stage) round(ctx context.Context, into recording, chosen []scenario, co
 	return nil
 }
 
-// blockSize is the number of requests of a block, if with one under way it is usual.
-// With several it is twice as many, which take less time nevertheless, and with many
-// four times: the first and the last of them find fewer others under way, and that
-// has to be a small part.
-func blockSize(usual, concurrency int) int {
+// turnsOf returns how many blocks a round has of a scenario, and how many requests
+// each has, if the usual number is that of a round with one under way.
+//
+// With one under way the blocks are as small as can be, so that what slows the
+// machine down for a second meets all scenarios. With several under way there is
+// one, twice as long, which takes less time nevertheless, and with many four times:
+// the first and the last of its requests find fewer others under way, and that has
+// to be a small part.
+func turnsOf(usual, concurrency int) (turns, requests int) {
 	switch {
 	case concurrency == 1:
-		return usual
+		return max(1, usual/small), small
 	case concurrency < many:
-		return 2 * usual
+		return 1, 2 * usual
 	}
-	return 4 * usual
+	return 1, 4 * usual
 }
 
-// many is a concurrency that takes longer blocks.
-const many = 50
+const (
+	// small is the number of requests of a block with one under way.
+	small = 10
+	// many is a concurrency that takes longer blocks.
+	many = 50
+)
 
 func (s *stage) close() error {
 	return errors.Join(s.small.close(), s.large.close())

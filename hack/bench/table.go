@@ -35,8 +35,11 @@ func writeProcess(to *strings.Builder, r results) {
 func writeMeta(to *strings.Builder, m meta) {
 	fmt.Fprintf(to, "%s, Kubernetes %s, %s, %d CPUs (%s), API server to webhook: %s.\n",
 		m.Version, m.Kubernetes, m.Go, m.CPUs, m.CPU, m.Protocol)
-	fmt.Fprintf(to, "%d rounds of blocks of %d requests (%d with 10 under way, %d with 50; two blocks each but of a2, v and f), in random order; load average %s before, %s after; %s.\n",
-		m.Rounds, m.Block, blockSize(m.Block, 10), blockSize(m.Block, many), m.LoadBefore, m.LoadAfter, m.Took)
+	turns, few := turnsOf(m.Block, 1)
+	_, several := turnsOf(m.Block, 10)
+	_, lots := turnsOf(m.Block, many)
+	fmt.Fprintf(to, "%d rounds of %d blocks of %d requests (one of %d with 10 under way, of %d with 50; twice as many blocks, but of a2, v and f), in random order; load average %s before, %s after; %s.\n",
+		m.Rounds, turns, few, several, lots, m.LoadBefore, m.LoadAfter, m.Took)
 	fmt.Fprintf(to, "Large cluster: %d APIRules, %d Services, %d authorizers.\n", m.Objects, m.Objects, m.Authorizers)
 }
 
