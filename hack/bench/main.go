@@ -47,7 +47,7 @@ func main() {
 	quick := flag.Bool("quick", false, "measure less, in under two minutes")
 	out := flag.String("out", filepath.Join("bin", "bench"), "`directory` for the results")
 	flag.IntVar(&o.rounds, "rounds", 24, "rounds")
-	flag.IntVar(&o.block, "block", 100, "requests in a block")
+	flag.IntVar(&o.block, "block", 100, "requests of a scenario in a round, with one under way; twice and four times as many with several")
 	flag.IntVar(&o.objects, "objects", usualObjects, "APIRules and Services in the large cluster")
 	flag.IntVar(&o.authorizers, "authorizers", 1000, "authorizers in the large cluster")
 	flag.BoolVar(&o.real, "real", true, "measure creates that are stored, too")
