@@ -101,6 +101,9 @@ func benchOrRender(ctx context.Context, out, rendered string, o options) error {
 }
 
 func bench(ctx context.Context, out string, o options, stdout, stderr io.Writer) (err error) {
+	if o.rounds < 1 || o.block < small {
+		return fmt.Errorf("reading the flags: -rounds is %d and -block %d; they have to be at least 1 and %d", o.rounds, o.block, small)
+	}
 	begin, loadBefore := time.Now(), loadAverage()
 	if o.collect {
 		collectWhenTold()
@@ -128,7 +131,7 @@ func bench(ctx context.Context, out string, o options, stdout, stderr io.Writer)
 	r.Meta = meta{
 		Time: begin.UTC().Format(time.RFC3339), Version: version(ctx, root), Kubernetes: s.kubernetes(ctx),
 		Go: runtime.Version(), CPU: processor(), CPUs: runtime.NumCPU(), Protocol: http2,
-		Rounds: o.rounds, Block: o.block, Objects: o.objects, Authorizers: o.authorizers, Concurrency: o.concurrency,
+		Rounds: o.rounds, Block: o.block, Blocks: blocksOf(o.block), Objects: o.objects, Authorizers: o.authorizers, Concurrency: o.concurrency,
 		LoadBefore: loadBefore, LoadAfter: loadAverage(), Took: time.Since(begin).Round(time.Second).String(), Seed: seed,
 	}
 	if o.http1 {

@@ -34,6 +34,7 @@ type meta struct {
 	Protocol    string    `json:"protocol"`
 	Rounds      int       `json:"rounds"`
 	Block       int       `json:"block"`
+	Blocks      string    `json:"blocks"`
 	Objects     int       `json:"objects"`
 	Authorizers int       `json:"authorizers"`
 	Concurrency []int     `json:"concurrency"`

@@ -123,3 +123,10 @@ func TestVerdicts(t *testing.T) {
 		t.Run(name, func(t *testing.T) { assert.Equal(t, tc.want, tc.of.verdict()) })
 	}
 }
+
+func TestATableSaysWhichBlocksTheRunHad(t *testing.T) {
+	assert.Equal(t, "10 blocks of 10 requests (one of 200 with 10 under way, of 400 with 50; twice as many blocks, but of a2, v and f)", blocksOf(100))
+	var table strings.Builder
+	writeMeta(&table, meta{Rounds: 3, Block: 100, Blocks: "blocks as they were then"})
+	assert.Contains(t, table.String(), "3 rounds of blocks as they were then, in random order")
+}
