@@ -4,7 +4,6 @@
 package webhook
 
 import (
-	"fmt"
 	"slices"
 
 	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
@@ -81,7 +80,7 @@ func (r Registration) Mutating() *admissionregistrationv1.MutatingWebhookConfigu
 			TimeoutSeconds:          ptr.To[int32](timeoutSeconds),
 			AdmissionReviewVersions: []string{"v1"},
 			ReinvocationPolicy:      ptr.To(admissionregistrationv1.IfNeededReinvocationPolicy),
-			MatchConditions:         apiruleConditions("something-to-inject", someRuleOpen+" && ("+apiruleChanged+")"),
+			MatchConditions:         condition("something-to-inject", notKymaController+" && "+someRuleOpen+" && "+apiruleChanged),
 		}},
 	}
 }
@@ -92,19 +91,15 @@ func (r Registration) Mutating() *admissionregistrationv1.MutatingWebhookConfigu
 // Kyma's own lifecycle, and a malformed annotation on a Service or a Namespace
 // is found again at the APIRule that depends on it.
 func (r Registration) Validating() *admissionregistrationv1.ValidatingWebhookConfiguration {
-	annotated := []admissionregistrationv1.MatchCondition{
-		{Name: "annotated", Expression: `object.metadata.?annotations.orValue({}).exists(k, k.startsWith('` + annotation.Prefix + `'))`},
-		{Name: "changed", Expression: "request.operation == 'CREATE' || " + annotationsChanged},
-	}
-	istios := []admissionregistrationv1.MatchCondition{{
-		Name:       "authorizers-changed",
-		Expression: "request.operation != 'UPDATE' || object.?spec.?config.?authorizers != oldObject.?spec.?config.?authorizers",
-	}}
+	annotated := condition("annotations-changed",
+		`object.metadata.?annotations.orValue({}).exists(k, k.startsWith('`+annotation.Prefix+`')) && (request.operation == 'CREATE' || `+annotationsChanged+")")
+	istios := condition("authorizers-changed",
+		"request.operation != 'UPDATE' || object.?spec.?config.?authorizers != oldObject.?spec.?config.?authorizers")
 	return &admissionregistrationv1.ValidatingWebhookConfiguration{
 		TypeMeta:   metav1.TypeMeta{APIVersion: admissionregistrationv1.SchemeGroupVersion.String(), Kind: "ValidatingWebhookConfiguration"},
 		ObjectMeta: metav1.ObjectMeta{Name: ConfigurationName},
 		Webhooks: []admissionregistrationv1.ValidatingWebhook{
-			r.validating(ValidateAPIRule, ValidateAPIRulePath, admissionregistrationv1.Fail, r.namespaces(), apiruleConditions("changed", apiruleChanged), apiruleRules()),
+			r.validating(ValidateAPIRule, ValidateAPIRulePath, admissionregistrationv1.Fail, r.namespaces(), condition("changed", notKymaController+" && "+apiruleChanged), apiruleRules()),
 			r.validating(ValidateIstio, ValidateIstioPath, admissionregistrationv1.Ignore, &metav1.LabelSelector{}, istios,
 				rules(istio.Group, istio.Version, istio.Resource, admissionregistrationv1.NamespacedScope,
 					admissionregistrationv1.Create, admissionregistrationv1.Update, admissionregistrationv1.Delete)),
@@ -162,23 +157,25 @@ func rules(group, version, resource string, scope admissionregistrationv1.ScopeT
 	}}
 }
 
-// apiruleConditions keep away what provably needs nothing from us. The API server
-// evaluates all of them whatever the others say, so what takes it long, comparing
-// objects, belongs behind a "&&" or "||" that mostly spares it.
-func apiruleConditions(name, expression string) []admissionregistrationv1.MatchCondition {
-	return []admissionregistrationv1.MatchCondition{
-		{Name: "not-kyma-controller", Expression: fmt.Sprintf("request.userInfo.username != %q", kymaController)},
-		{Name: "not-deleting", Expression: "!has(object.metadata.deletionTimestamp)"},
-		{Name: name, Expression: expression},
-	}
+// condition keeps away what provably needs nothing from us. It is a single one,
+// for the API server evaluates all that there are whatever the others say, and
+// each has its price; and what takes long, comparing objects, belongs behind a
+// "&&" or "||" that mostly spares it.
+func condition(name, expression string) []admissionregistrationv1.MatchCondition {
+	return []admissionregistrationv1.MatchCondition{{Name: name, Expression: expression}}
 }
+
+// notKymaController is true for every writer but the [kymaController].
+const notKymaController = "request.userInfo.username != '" + kymaController + "'"
 
 // someRuleOpen is for the mutating webhook only: an APIRule whose rules all have
 // authorizers has nothing to be injected.
 const someRuleOpen = "object.?spec.?rules.orValue([]).exists(r, r.?extAuth.?authorizers.orValue([]) == [])"
 
-// apiruleChanged is false for an update of what no decision depends on.
-const apiruleChanged = "request.operation == 'CREATE' || object.?spec != oldObject.?spec || " + annotationsChanged
+// apiruleChanged is false for an update of what no decision depends on, and for
+// one of an APIRule that is being deleted.
+const apiruleChanged = "(request.operation == 'CREATE' || !has(object.metadata.deletionTimestamp) && " +
+	"(object.?spec != oldObject.?spec || " + annotationsChanged + "))"
 
 // annotationsChanged is true if an annotation under our prefix was added,
 // changed or removed. Mostly none was, by anybody, which is quickly seen.

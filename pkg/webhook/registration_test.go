@@ -40,11 +40,11 @@ func TestRegistration(t *testing.T) {
 	want := map[webhook.Hook]hook{
 		webhook.MutateAPIRule: {
 			"/mutate-apirule", apirules, admissionregistrationv1.Ignore,
-			[]string{"not-kyma-controller", "not-deleting", "something-to-inject"},
+			[]string{"something-to-inject"},
 		},
 		webhook.ValidateAPIRule: {
 			"/validate-apirule", apirules, admissionregistrationv1.Fail,
-			[]string{"not-kyma-controller", "not-deleting", "changed"},
+			[]string{"changed"},
 		},
 		webhook.ValidateIstio: {
 			"/validate-istio", "[CREATE UPDATE DELETE] [operator.kyma-project.io] [v1alpha2] [istios] Namespaced",
@@ -53,11 +53,11 @@ func TestRegistration(t *testing.T) {
 		},
 		webhook.ValidateService: {
 			"/validate-service", "[CREATE UPDATE] [] [v1] [services] Namespaced", admissionregistrationv1.Ignore,
-			[]string{"annotated", "changed"},
+			[]string{"annotations-changed"},
 		},
 		webhook.ValidateNamespace: {
 			"/validate-namespace", "[CREATE UPDATE] [] [v1] [namespaces] Cluster", admissionregistrationv1.Ignore,
-			[]string{"annotated", "changed"},
+			[]string{"annotations-changed"},
 		},
 	}
 	got := map[webhook.Hook]hook{}

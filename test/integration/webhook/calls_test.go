@@ -50,6 +50,10 @@ func (s *stage) testCalls(t *testing.T) {
 	apirules, web := s.apiRules("v2", namespace), s.dynamic.Resource(services()).Namespace(namespace)
 	dry := metav1.CreateOptions{DryRun: []string{metav1.DryRunAll}}
 
+	s.create(t, apiRuleResource(), namespace, apiRule("v2", namespace, "leaving", "", `{path: /, methods: [GET], noAuth: true}`))
+	merge(apirules, "leaving", `{"metadata":{"finalizers":["`+finalizer+`"]}}`)(t)
+	require.NoError(t, apirules.Delete(t.Context(), "leaving", metav1.DeleteOptions{}))
+
 	cases := []struct {
 		name string
 		do   func(t *testing.T)
@@ -87,6 +91,8 @@ func (s *stage) testCalls(t *testing.T) {
 			t.Helper()
 			require.NoError(t, apirules.Delete(t.Context(), "open", metav1.DeleteOptions{}))
 		}, nil},
+		{"the spec, while it is being deleted", merge(apirules, "leaving", `{"spec":{"hosts":["other"]}}`), nil},
+		{"the last finalizer", merge(apirules, "leaving", `{"metadata":{"finalizers":null}}`), nil},
 		{"the authorizers of the Istio CR", merge(s.istios(), "default", `{"spec":{"config":{"authorizers":null}}}`), map[string]int{validateIstio: 1}},
 	}
 	for _, tc := range cases {
