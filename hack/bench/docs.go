@@ -24,8 +24,6 @@ func sectionOf(m meta) section {
 	switch {
 	case m.Protocol == http1:
 		return section{"http1/results.json", writeShort}
-	case len(m.Concurrency) == 1:
-		return section{"c1/results.json", writeShort}
 	case m.Objects > usualObjects:
 		return section{"large/results.json", writeProcess}
 	}
@@ -47,6 +45,9 @@ func render(file, root string) error {
 	var r results
 	if err := json.Unmarshal(raw, &r); err != nil {
 		return fmt.Errorf("reading results: %w", err)
+	}
+	if of := strings.Trim(strings.ReplaceAll(fmt.Sprint(r.Meta.Concurrency), " ", ","), "[]"); of != usualConcurrency {
+		return fmt.Errorf("%s has concurrency %s, and the page shows %s; measure again without -concurrency", file, of, usualConcurrency)
 	}
 	of := sectionOf(r.Meta)
 	var table strings.Builder

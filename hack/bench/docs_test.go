@@ -36,7 +36,6 @@ func TestEachRunHasASectionOfItsOwn(t *testing.T) {
 		{Protocol: http2, Objects: usualObjects},
 		{Protocol: http1, Objects: 1000},
 		{Protocol: http2, Objects: 100_000},
-		{Protocol: http2, Objects: usualObjects, Concurrency: []int{1}},
 	} {
 		of := sectionOf(run)
 		assert.False(t, seen[of.file], "%v has that of another", run)
@@ -46,6 +45,13 @@ func TestEachRunHasASectionOfItsOwn(t *testing.T) {
 		require.NoError(t, err)
 		assert.Equal(t, 1, strings.Count(got, begins+"\nnew\n\n"+ends))
 	}
+}
+
+func TestThePageShowsNoRunOfSomeConcurrencies(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "results.json")
+	require.NoError(t, os.WriteFile(file, []byte(`{"meta": {"concurrency": [1, 10]}}`), 0o600))
+	err := render(file, t.TempDir())
+	assert.ErrorContains(t, err, "has concurrency 1,10, and the page shows 1,10,50; measure again without -concurrency")
 }
 
 func TestTheShortTableHasComparisonsAndBudgetsOfLatency(t *testing.T) {

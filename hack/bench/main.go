@@ -42,6 +42,10 @@ const (
 // usualObjects is how many APIRules, and as many Services, budgets are about.
 const usualObjects = 10_000
 
+// usualConcurrency is how many requests are under way at once in what budgets
+// are about.
+const usualConcurrency = "1,10,50"
+
 func main() {
 	var o options
 	quick := flag.Bool("quick", false, "measure less, in under two minutes")
@@ -54,7 +58,7 @@ func main() {
 	flag.BoolVar(&o.http1, "http1", false, "have the API server speak HTTP/1.1 to webhooks, as it does to a Service")
 	flag.BoolVar(&o.collect, "collect", true, "have the API servers and this program collect garbage between blocks and not during them; takes up to 2 GiB each")
 	flag.StringVar(&o.limit, "gomemlimit", "90MiB", "GOMEMLIMIT of a further start in the large cluster")
-	concurrency := flag.String("concurrency", "1,10,50", "how many requests are under way at once; 1 has to be among them, because processor time is that with 1")
+	concurrency := flag.String("concurrency", usualConcurrency, "how many requests are under way at once; 1 has to be among them, because processor time is that with 1")
 	rendered := flag.String("render", "", "measure nothing, and write this results.json `file` into docs/benchmarks.md")
 	flag.Parse()
 	if *quick {
@@ -79,7 +83,7 @@ func parseConcurrency(text string) ([]int, error) {
 	for one := range strings.SplitSeq(text, ",") {
 		number, err := strconv.Atoi(strings.TrimSpace(one))
 		if err != nil || number < 1 {
-			return nil, fmt.Errorf("reading -concurrency: %q is no number above 0; it has to be like 1,10,50", one)
+			return nil, fmt.Errorf("reading -concurrency: %q is no number above 0; it has to be like %s", one, usualConcurrency)
 		}
 		all = append(all, number)
 	}

@@ -14,7 +14,7 @@ bench: ## Measure what a request costs, on a real API server, against no webhook
 
 .PHONY: bench-docs
 bench-docs: ## Write the results in bin/bench into docs/benchmarks.md and its plots.
-	for results in bin/bench/results.json $(wildcard $(patsubst %,bin/bench/%/results.json,c1 http1 large)); do go run ./hack/bench -render $$results || exit 1; done
+	for results in bin/bench/results.json $(wildcard $(patsubst %,bin/bench/%/results.json,http1 large)); do go run ./hack/bench -render $$results || exit 1; done
 
 .PHONY: bench-go
 bench-go: ## Run the Go benchmarks ten times and summarise them, in bin/bench/go.txt.
