@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 )
 
@@ -46,8 +47,12 @@ func render(file, root string) error {
 	if err := json.Unmarshal(raw, &r); err != nil {
 		return fmt.Errorf("reading results: %w", err)
 	}
-	if of := strings.Trim(strings.ReplaceAll(fmt.Sprint(r.Meta.Concurrency), " ", ","), "[]"); of != usualConcurrency {
-		return fmt.Errorf("%s has concurrency %s, and the page shows %s; measure again without -concurrency", file, of, usualConcurrency)
+	usual, err := parseConcurrency(usualConcurrency)
+	if err != nil {
+		return err
+	}
+	if !slices.Equal(r.Meta.Concurrency, usual) {
+		return fmt.Errorf("%s has concurrency %v, and the page shows %v; measure again without -concurrency", file, r.Meta.Concurrency, usual)
 	}
 	of := sectionOf(r.Meta)
 	var table strings.Builder

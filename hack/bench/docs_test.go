@@ -51,7 +51,7 @@ func TestThePageShowsNoRunOfSomeConcurrencies(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "results.json")
 	require.NoError(t, os.WriteFile(file, []byte(`{"meta": {"concurrency": [1, 10]}}`), 0o600))
 	err := render(file, t.TempDir())
-	assert.ErrorContains(t, err, "has concurrency 1,10, and the page shows 1,10,50; measure again without -concurrency")
+	assert.ErrorContains(t, err, "has concurrency [1 10], and the page shows [1 10 50]; measure again without -concurrency")
 }
 
 func TestTheShortTableHasComparisonsAndBudgetsOfLatency(t *testing.T) {
