@@ -19,8 +19,8 @@ include $(FRAGMENTS)
 
 .PHONY: help
 help: ## Print this help.
-	@awk -f hack/help.awk Makefile $(FRAGMENTS)
+	@awk -f hack/make/help.awk Makefile $(FRAGMENTS)
 
 .PHONY: clean
-clean: ## Remove what building and testing left behind, except the control plane that was built from source.
-	find bin -mindepth 1 -maxdepth 1 ! -name kube -exec rm -rf {} + 2>/dev/null || true
+clean: ## Remove what building and testing left behind, except the programs of others that were built from source.
+	find bin -mindepth 1 -maxdepth 1 ! -name kube ! -name envoy ! -name istio ! -name oauth2-proxy -exec rm -rf {} + 2>/dev/null || true

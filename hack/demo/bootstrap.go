@@ -17,22 +17,22 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/yaml"
 
-	"github.com/extauth-guard/extauth-guard/test/checkout"
-	"github.com/extauth-guard/extauth-guard/test/oidcprovider"
-	"github.com/extauth-guard/extauth-guard/test/standin"
+	"github.com/extauth-guard/extauth-guard/test/harness/checkout"
+	"github.com/extauth-guard/extauth-guard/test/harness/oidcprovider"
+	"github.com/extauth-guard/extauth-guard/test/harness/standin"
 )
 
 const proxyNamespace = "oauth2-proxy"
 
 // bootstrap runs the bootstrap job against the control plane. What a cluster has
-// and a bare control plane lacks is stood in for: the kubelet, Kyma's Istio
-// module, and oauth2-proxy's own image. The OIDC provider, the tokens, Helm, the
-// API server and the job are real.
+// and a bare control plane lacks is stood in for: the kubelet and Kyma's Istio
+// module. The OIDC provider, the tokens, oauth2-proxy, Helm, the API server and the
+// job are real.
 func (s *stage) bootstrap(ctx context.Context) (err error) {
 	fmt.Print(`
 Last: the bootstrap job, from an issuer URL and a Secret to an authorizer that answers.
-The OIDC provider and its tokens, Helm, the API server and the job are real; a stand-in
-makes Deployments ready and runs a fake of oauth2-proxy, another one is Kyma's Istio module.
+The OIDC provider and its tokens, oauth2-proxy, Helm, the API server and the job are real;
+stand-ins make Deployments ready as a kubelet would, and play Kyma's Istio module.
 
 `)
 	c, err := client.New(s.plane.Config(), client.Options{})
@@ -45,7 +45,10 @@ makes Deployments ready and runs a fake of oauth2-proxy, another one is Kyma's I
 		return err
 	}
 	defer func() { err = errors.Join(err, provider.Close()) }()
-	kubelet := standin.NewKubelet(c, proxyNamespace)
+	kubelet, err := standin.NewKubelet(ctx, c, proxyNamespace)
+	if err != nil {
+		return err
+	}
 	defer kubelet.Close()
 	standing, stop := context.WithCancel(ctx)
 	var loops sync.WaitGroup

@@ -18,9 +18,9 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"github.com/extauth-guard/extauth-guard/pkg/config"
-	"github.com/extauth-guard/extauth-guard/test/checkout"
-	"github.com/extauth-guard/extauth-guard/test/controlplane"
-	"github.com/extauth-guard/extauth-guard/test/guard"
+	"github.com/extauth-guard/extauth-guard/test/harness/checkout"
+	"github.com/extauth-guard/extauth-guard/test/harness/controlplane"
+	"github.com/extauth-guard/extauth-guard/test/harness/guard"
 )
 
 // stage is everything that runs during the demo.

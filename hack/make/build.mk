@@ -14,8 +14,8 @@ build: ## Build every command, static, into bin/.
 
 .PHONY: man
 man: ## Write the manual pages of kubectl-extauth into bin/man.
-	go run ./hack/man bin/man
+	go run ./hack/generate/man bin/man
 
 .PHONY: archives
 archives: ## Pack kubectl-extauth for every platform, with checksums, in dist/archives.
-	hack/archives.sh "$(VERSION)" dist/archives
+	hack/release/archives.sh "$(VERSION)" dist/archives

@@ -8,4 +8,4 @@ EACH ?= 20s
 
 .PHONY: chaos
 chaos: ## Make things go wrong under load for EACH (20s) apiece, and insist that no answer is wrong.
-	$(CONTROL_PLANE) go run ./hack/chaos -each $(EACH)
+	$(CONTROL_PLANE) go run ./hack/measure/faults -each $(EACH)

@@ -11,4 +11,4 @@ IMAGE_DIGEST ?=
 .PHONY: chart
 chart: ## Package the chart as dist/extauth-guard-CHART_VERSION.tgz (0.0.0).
 	@mkdir -p dist
-	go run ./hack/package -version $(CHART_VERSION) -digest "$(IMAGE_DIGEST)" -out dist
+	go run ./hack/release/chart -version $(CHART_VERSION) -digest "$(IMAGE_DIGEST)" -out dist

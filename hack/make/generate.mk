@@ -19,7 +19,7 @@ generate-apis:
 # The reference of the metrics, from their definitions.
 .PHONY: generate-metrics
 generate-metrics:
-	go run ./hack/metricsdoc > docs/reference/metrics.md
+	go run ./hack/generate/metrics > docs/reference/metrics.md
 
 # What follows from the values of the chart: its schema and its README; then what
 # the code knows about its own deployment, and the bases for kustomize, which are
@@ -28,15 +28,15 @@ GENERATE += generate-values generate-manifests generate-goldens
 
 .PHONY: generate-values
 generate-values:
-	go run ./hack/chart
+	go run ./hack/generate/chart
 
 .PHONY: generate-manifests
 generate-manifests: generate-apis generate-values
-	go run ./hack/manifests
+	go run ./hack/generate/manifests
 
 .PHONY: generate-goldens
 generate-goldens: generate-manifests
-	go test ./test/chart -run TestGoldens -update
+	go test ./test/static/chart -run TestGoldens -update
 
 ##@ Development
 

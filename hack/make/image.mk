@@ -5,7 +5,7 @@
 # and an OCI archive, packed by a Go program, everywhere.
 IMAGE ?= localhost/extauth-guard:dev
 REVISION ?= $(shell git rev-parse HEAD 2>/dev/null)
-ENGINE ?= $(shell hack/image/engine.sh)
+ENGINE ?= $(shell hack/release/image/engine.sh)
 
 ##@ Image
 
@@ -19,4 +19,4 @@ image-engine:
 
 .PHONY: image-archive
 image-archive: ## Build the image for amd64 and arm64 as an OCI archive, without a container engine.
-	go run ./hack/image -out dist/image.tar -name $(IMAGE) -version $(VERSION) -revision "$(REVISION)"
+	go run ./hack/release/image -out dist/image.tar -name $(IMAGE) -version $(VERSION) -revision "$(REVISION)"

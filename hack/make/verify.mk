@@ -19,11 +19,11 @@ verify: ## Generate again, run all read-only checks, and insist on a clean tree.
 
 .PHONY: verify-modules
 verify-modules: ## Check that go.mod and go.sum say exactly what the code needs.
-	hack/verify-modules.sh
+	hack/make/verify-modules.sh
 
 .PHONY: verify-scripts
 verify-scripts: ## Check the shell scripts.
-	hack/verify-scripts.sh
+	hack/make/verify-scripts.sh
 
 .PHONY: verify-workflows
 verify-workflows: ## Check the GitHub workflows.
@@ -31,12 +31,12 @@ verify-workflows: ## Check the GitHub workflows.
 
 .PHONY: verify-vulnerabilities
 verify-vulnerabilities: ## Look for known vulnerabilities; GOVULNDB names the database, GOVULNCHECK_REQUIRED=true insists on it.
-	hack/govulncheck.sh $(GOVULNCHECK)
+	hack/make/govulncheck.sh $(GOVULNCHECK)
 
 .PHONY: verify-licenses
 verify-licenses: ## Insist that every module which is compiled into what ships has a licence that we can keep.
-	cd hack/licenses && go test . && go run . $(CURDIR)
+	cd hack/release/licenses && go test . && go run . $(CURDIR)
 
 .PHONY: verify-tree
 verify-tree: ## Insist that no tracked file differs and no file is untracked.
-	hack/verify-tree.sh
+	hack/make/verify-tree.sh

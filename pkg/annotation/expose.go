@@ -53,7 +53,7 @@ func ParseExposure(annotations map[string]string) (*Exposure, field.ErrorList) {
 		value, present := annotations[one.key]
 		switch {
 		case present && !asked:
-			errs = append(errs, field.Invalid(Path(one.key), value, fmt.Sprintf("means nothing without %s", Expose)))
+			errs = append(errs, invalid(Path(one.key), value, fmt.Sprintf("means nothing without %s", Expose)))
 		case present:
 			errs = appendError(errs, one.read(Path(one.key), value))
 		}
@@ -62,7 +62,10 @@ func ParseExposure(annotations map[string]string) (*Exposure, field.ErrorList) {
 		errs = appendError(errs, exposure.readHost(Path(Expose), host))
 	}
 	if len(errs) > 0 || !asked {
-		return nil, errs
+		return nil, slices.DeleteFunc(errs, func(err *field.Error) bool {
+			value, _ := err.BadValue.(string)
+			return unquoted(value) != "" // [Parse] says that
+		})
 	}
 	return exposure, nil
 }
@@ -71,7 +74,7 @@ func (e *Exposure) readHost(path *field.Path, value string) *field.Error {
 	e.Host = value
 	name := strings.TrimPrefix(value, "*.")
 	if len(validation.IsDNS1123Subdomain(name)) > 0 {
-		return field.Invalid(path, value, `must be a host, for example "shop" under the domain of the gateway, or "shop.example.com"`)
+		return invalid(path, value, `must be a host, for example "shop" under the domain of the gateway, or "shop.example.com"`)
 	}
 	return nil
 }
@@ -79,7 +82,7 @@ func (e *Exposure) readHost(path *field.Path, value string) *field.Error {
 func (e *Exposure) readPort(path *field.Path, value string) *field.Error {
 	port, err := strconv.ParseInt(value, 10, 32)
 	if err != nil || port < 1 || port > 65535 {
-		return field.Invalid(path, value, "must be the number of a port, between 1 and 65535")
+		return invalid(path, value, "must be the number of a port, between 1 and 65535")
 	}
 	e.Port = int32(port)
 	return nil
@@ -90,7 +93,7 @@ var exposedPath = regexp.MustCompile(`^((/([A-Za-z0-9-._~!$&'()+,;=:@]|%[0-9a-fA
 
 func (e *Exposure) readPath(path *field.Path, value string) *field.Error {
 	if !exposedPath.MatchString(value) {
-		return field.Invalid(path, value, `must be the path of an APIRule, for example "/*" or "/api/{**}"`)
+		return invalid(path, value, `must be the path of an APIRule, for example "/*" or "/api/{**}"`)
 	}
 	e.Path = value
 	return nil
@@ -101,7 +104,7 @@ func (e *Exposure) readMethods(path *field.Path, value string) *field.Error {
 	for entry := range strings.SplitSeq(value, ",") {
 		method := strings.TrimSpace(entry)
 		if !slices.Contains(Methods(), method) || slices.Contains(e.Methods, method) {
-			return field.Invalid(path, value, "must be HTTP methods in capitals, each once, for example \"GET,POST\"")
+			return invalid(path, value, "must be HTTP methods in capitals, each once, for example \"GET,POST\"")
 		}
 		e.Methods = append(e.Methods, method)
 	}
@@ -118,7 +121,7 @@ func IsGatewayName(name string) bool {
 
 func (e *Exposure) readGateway(path *field.Path, value string) *field.Error {
 	if !IsGatewayName(value) {
-		return field.Invalid(path, value, "must be namespace/name, for example kyma-system/kyma-gateway")
+		return invalid(path, value, "must be namespace/name, for example kyma-system/kyma-gateway")
 	}
 	e.Gateway = value
 	return nil

@@ -4,6 +4,9 @@
 package annotation_test
 
 import (
+	"fmt"
+	"math"
+	"runtime"
 	"strings"
 	"testing"
 
@@ -113,8 +116,8 @@ func TestParseReads(t *testing.T) {
 
 func TestParseRefuses(t *testing.T) {
 	const (
-		knownOnAPIRule   = "extauth-guard.io/authorizers, extauth-guard.io/inject, extauth-guard.io/injected, extauth-guard.io/replace"
-		knownOnNamespace = "extauth-guard.io/authorizers, extauth-guard.io/inject, extauth-guard.io/replace"
+		knownOnAPIRule   = "extauth-guard.io/authorizers, extauth-guard.io/expose-status, extauth-guard.io/inject, extauth-guard.io/injected, extauth-guard.io/replace"
+		knownOnNamespace = "extauth-guard.io/authorizers, extauth-guard.io/inject, extauth-guard.io/internal-callers, extauth-guard.io/replace"
 		badName          = " is not a name that an authorizer can have; use up to 63 lower-case letters, digits and '-', beginning and ending with a letter or digit"
 		badStrategies    = `must be "noAuth", "jwt" or "noAuth,jwt"`
 		inject           = "metadata.annotations[extauth-guard.io/inject]: Invalid value: "
@@ -141,7 +144,7 @@ func TestParseRefuses(t *testing.T) {
 			authorizers + `"corp, ": has an empty entry; separate names by single commas`,
 		}},
 		"a name twice": {annotation.APIRule, map[string]string{annotation.Authorizers: "corp, corp"}, []string{
-			authorizers + `"corp, corp": names "corp" twice; name each authorizer once`,
+			authorizers + `"corp, corp": names "corp" twice; each name may appear once`,
 		}},
 		"a capital letter": {annotation.APIRule, map[string]string{annotation.Authorizers: "Corp"}, []string{
 			authorizers + `"Corp": "Corp"` + badName,
@@ -157,8 +160,24 @@ func TestParseRefuses(t *testing.T) {
 		}},
 		"every bad entry is told": {annotation.APIRule, map[string]string{annotation.Authorizers: "a,,a,B"}, []string{
 			authorizers + `"a,,a,B": has an empty entry; separate names by single commas`,
-			authorizers + `"a,,a,B": names "a" twice; name each authorizer once`,
+			authorizers + `"a,,a,B": names "a" twice; each name may appear once`,
 			authorizers + `"a,,a,B": "B"` + badName,
+		}},
+
+		"as many commas as an annotation may hold": {annotation.Service, map[string]string{annotation.Authorizers: strings.Repeat(",", 256<<10)}, []string{
+			authorizers + `"` + strings.Repeat(",", 61) + `…": has 262144 bytes; at most 4096 are read`,
+		}},
+		"more names than a workload could have": {annotation.APIRule, map[string]string{annotation.Authorizers: strings.Repeat("a,", 16) + "b"}, []string{
+			authorizers + `"` + strings.Repeat("a,", 16) + `b": has 17 entries; name at most 16 authorizers`,
+		}},
+		"a long name": {annotation.APIRule, map[string]string{annotation.Authorizers: strings.Repeat("a", 4000)}, []string{
+			authorizers + `"` + strings.Repeat("a", 61) + `…": "` + strings.Repeat("a", 61) + `…"` + badName,
+		}},
+		"a long value of another key": {annotation.APIRule, map[string]string{annotation.Inject: strings.Repeat("true", 1000)}, []string{
+			inject + `"` + strings.Repeat("true", 15) + `t…": must be "true" or "false"`,
+		}},
+		"a long key": {annotation.Namespace, map[string]string{annotation.Prefix + strings.Repeat("a", 1000): ""}, []string{
+			`metadata.annotations[extauth-guard.io/` + strings.Repeat("a", 44) + `…]: Invalid value: "extauth-guard.io/` + strings.Repeat("a", 44) + `…": unknown annotation on a Namespace; known here: ` + knownOnNamespace,
 		}},
 
 		"replace empty":             {annotation.APIRule, map[string]string{annotation.Replace: ""}, []string{replace + `"": ` + badStrategies}},
@@ -182,7 +201,7 @@ func TestParseRefuses(t *testing.T) {
 		}},
 		"our record is for APIRules": {annotation.Service, map[string]string{annotation.Injected: "[]"}, []string{
 			`metadata.annotations[extauth-guard.io/injected]: Invalid value: "extauth-guard.io/injected": unknown annotation on a Service; known here: ` +
-				"extauth-guard.io/authorizers, extauth-guard.io/expose, extauth-guard.io/expose-gateway, extauth-guard.io/expose-methods, extauth-guard.io/expose-path, extauth-guard.io/expose-port, extauth-guard.io/expose-status, extauth-guard.io/inject, extauth-guard.io/replace" +
+				"extauth-guard.io/allow-from, extauth-guard.io/authorizers, extauth-guard.io/expose, extauth-guard.io/expose-gateway, extauth-guard.io/expose-methods, extauth-guard.io/expose-path, extauth-guard.io/expose-port, extauth-guard.io/expose-status, extauth-guard.io/inject, extauth-guard.io/internal-callers, extauth-guard.io/replace" +
 				`; did you mean "extauth-guard.io/inject"?`,
 		}},
 		"intent is not for the Istio CR": {annotation.Istio, map[string]string{annotation.Inject: "true"}, []string{
@@ -211,6 +230,70 @@ func TestParseRefuses(t *testing.T) {
 			assert.Empty(t, cmp.Diff(annotation.Intent{}, got), "what cannot be read asks for nothing")
 		})
 	}
+}
+
+func TestParseCountsWhatItDoesNotRead(t *testing.T) {
+	annotations := map[string]string{annotation.Inject: "true"}
+	for i := range 10_000 {
+		annotations[fmt.Sprintf("%sk%05d", annotation.Prefix, i)] = "x"
+	}
+	got, errs := annotation.Parse(annotation.Namespace, annotations)
+	assert.Equal(t, annotation.Intent{}, got)
+	require.Len(t, errs, 1)
+	assert.Equal(t, "metadata.annotations", errs[0].Field)
+	assert.Equal(t, `10001 annotations start with extauth-guard.io/; a Namespace knows these: extauth-guard.io/authorizers, extauth-guard.io/inject, extauth-guard.io/internal-callers, extauth-guard.io/replace`, errs[0].Detail)
+	assert.Less(t, len(errs[0].Error()), 2000)
+}
+
+// TestParseCostsInProportion: four times the text may cost at most five times the
+// memory, whatever the text is made of.
+func TestParseCostsInProportion(t *testing.T) {
+	texts := map[string]func(n int) string{
+		"commas":        func(n int) string { return strings.Repeat(",", n) },
+		"the same name": func(n int) string { return strings.Repeat("a,", n/2) },
+		"distinct names": func(n int) string {
+			var names strings.Builder
+			for i := 0; names.Len() < n; i++ {
+				fmt.Fprintf(&names, "n%d,", i)
+			}
+			return names.String()
+		},
+		"bad names": func(n int) string { return strings.Repeat("A,", n/2) },
+		"one name":  func(n int) string { return strings.Repeat("a", n) },
+	}
+	for name, text := range texts {
+		for _, key := range annotation.Keys(annotation.Service) {
+			for _, n := range []int{1 << 10, 16 << 10, 64 << 10} {
+				bytes := func(n int) uint64 {
+					annotations := map[string]string{key: text(n)}
+					return allocated(func() {
+						_, errs := annotation.Parse(annotation.Service, annotations)
+						_, more := annotation.ParseExposure(annotations)
+						for _, err := range append(errs, more...) {
+							_ = err.Error()
+						}
+					})
+				}
+				small, large := bytes(n), bytes(4*n)
+				assert.LessOrEqual(t, large, 5*small+1024, "%s in %s, %d bytes", name, key, n)
+			}
+		}
+	}
+}
+
+// allocated returns how many bytes run allocates: the least of three times, because
+// the runtime allocates at times of its own.
+func allocated(run func()) uint64 {
+	var before, after runtime.MemStats
+	run() // what is made once does not count
+	least := uint64(math.MaxUint64)
+	for range 3 {
+		runtime.ReadMemStats(&before)
+		run()
+		runtime.ReadMemStats(&after)
+		least = min(least, after.TotalAlloc-before.TotalAlloc)
+	}
+	return least
 }
 
 func TestParseNamesAtAnyPlace(t *testing.T) {

@@ -32,6 +32,15 @@ const (
 	Replace = Prefix + "replace"
 )
 
+// InternalCallers is written on a Service, or on its Namespace: who inside the
+// mesh may call although APIRules expose it. "*", or a comma-separated list of
+// namespaces and namespace/serviceaccount. Stable.
+const InternalCallers = Prefix + "internal-callers"
+
+// AllowFrom is written on a Service: the namespaces whose APIRules may expose it,
+// where an ExtAuthPolicy wants consent. Stable.
+const AllowFrom = Prefix + "allow-from"
+
 // Keys that authors write on a Service to have an APIRule made for it.
 const (
 	// Expose is the host under which the Service is exposed. Stable.
@@ -48,7 +57,8 @@ const (
 )
 
 // AllowRemoval is written by an operator on the Istio CR: a comma-separated
-// list of authorizers that may be removed although APIRules use them. Stable.
+// list of authorizers that may be removed although APIRules use them, each with
+// "@" and the time when that ends, or without for one update. Stable.
 const AllowRemoval = Prefix + "allow-removal"
 
 // Keys that the project writes and never reads for a decision.
@@ -56,7 +66,8 @@ const (
 	// Injected, on an APIRule, records as JSON which rules were injected with
 	// which authorizers and what asked for it; see [Provenance].
 	Injected = Prefix + "injected"
-	// ExposeStatus, on a Service, says in a sentence what became of Expose.
+	// ExposeStatus, on the APIRule of a Service, says in a sentence what became of
+	// Expose. Earlier versions wrote it on the Service.
 	ExposeStatus = Prefix + "expose-status"
 )
 
@@ -74,9 +85,9 @@ const (
 var intentKeys = []string{Inject, Authorizers, Replace}
 
 var keysByKind = map[Kind][]string{
-	APIRule:   append([]string{Injected}, intentKeys...),
-	Service:   append([]string{Expose, ExposePort, ExposePath, ExposeMethods, ExposeGateway, ExposeStatus}, intentKeys...),
-	Namespace: intentKeys,
+	APIRule:   append([]string{Injected, ExposeStatus}, intentKeys...),
+	Service:   append([]string{AllowFrom, Expose, ExposePort, ExposePath, ExposeMethods, ExposeGateway, ExposeStatus, InternalCallers}, intentKeys...),
+	Namespace: append([]string{InternalCallers}, intentKeys...),
 	Istio:     {AllowRemoval},
 }
 
@@ -110,23 +121,27 @@ func Own(annotations map[string]string) map[string]string {
 	return own
 }
 
-// Of returns the annotations of a decoded object; what is not a string is left
-// out, because the API server refuses it.
+// Of returns the annotations of a decoded object. What is not a string is left
+// out, because the API server refuses it; under the keys of this project it is a
+// text that [Parse] refuses.
 func Of(object map[string]any) map[string]string {
-	return textsIn(object, "annotations")
+	return textsIn(object, "annotations", text)
 }
 
 // LabelsOf returns the labels of a decoded object, in the same way.
 func LabelsOf(object map[string]any) map[string]string {
-	return textsIn(object, "labels")
+	return textsIn(object, "labels", func(_ string, value any) (string, bool) {
+		text, ok := value.(string)
+		return text, ok
+	})
 }
 
-func textsIn(object map[string]any, part string) map[string]string {
+func textsIn(object map[string]any, part string, read func(key string, value any) (string, bool)) map[string]string {
 	metadata, _ := object["metadata"].(map[string]any)
 	values, _ := metadata[part].(map[string]any)
 	var texts map[string]string
 	for key, value := range values {
-		if text, ok := value.(string); ok {
+		if text, ok := read(key, value); ok {
 			if texts == nil {
 				texts = make(map[string]string, len(values))
 			}

@@ -15,15 +15,15 @@ import (
 // The keys are what users write: a change of one of them breaks every manifest.
 func TestKeysAreWhatUsersWrite(t *testing.T) {
 	assert.Equal(t, []string{
-		"extauth-guard.io/authorizers", "extauth-guard.io/inject", "extauth-guard.io/injected", "extauth-guard.io/replace",
+		"extauth-guard.io/authorizers", "extauth-guard.io/expose-status", "extauth-guard.io/inject", "extauth-guard.io/injected", "extauth-guard.io/replace",
 	}, annotation.Keys(annotation.APIRule))
 	assert.Equal(t, []string{
-		"extauth-guard.io/authorizers", "extauth-guard.io/expose", "extauth-guard.io/expose-gateway", "extauth-guard.io/expose-methods",
+		"extauth-guard.io/allow-from", "extauth-guard.io/authorizers", "extauth-guard.io/expose", "extauth-guard.io/expose-gateway", "extauth-guard.io/expose-methods",
 		"extauth-guard.io/expose-path", "extauth-guard.io/expose-port", "extauth-guard.io/expose-status", "extauth-guard.io/inject",
-		"extauth-guard.io/replace",
+		"extauth-guard.io/internal-callers", "extauth-guard.io/replace",
 	}, annotation.Keys(annotation.Service))
 	assert.Equal(t, []string{
-		"extauth-guard.io/authorizers", "extauth-guard.io/inject", "extauth-guard.io/replace",
+		"extauth-guard.io/authorizers", "extauth-guard.io/inject", "extauth-guard.io/internal-callers", "extauth-guard.io/replace",
 	}, annotation.Keys(annotation.Namespace))
 	assert.Equal(t, []string{"extauth-guard.io/allow-removal"}, annotation.Keys(annotation.Istio))
 	assert.Empty(t, annotation.Keys("Pod"))

@@ -28,10 +28,12 @@ func FormatProvenance(records []Provenance) string {
 }
 
 // ParseProvenance reads the value of [Injected]. Anybody may have written it:
-// what is not a list of records yields nil and is never an error.
+// what is not a list of records yields nil and is never an error, and so does what
+// is longer than all annotations of an object may be.
 func ParseProvenance(value string) []Provenance {
+	const longest = 256 << 10 // k8s.io/apimachinery, api/validation, TotalAnnotationSizeLimitB
 	var records []Provenance
-	if json.Unmarshal([]byte(value), &records) != nil {
+	if value == "" || len(value) > longest || json.Unmarshal([]byte(value), &records) != nil {
 		return nil
 	}
 	return records

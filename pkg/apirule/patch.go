@@ -6,6 +6,8 @@ package apirule
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -127,4 +129,34 @@ func Apply(object []byte, operations []Operation) ([]byte, error) {
 		return nil, fmt.Errorf("applying the JSON Patch: %w", err)
 	}
 	return patched, nil
+}
+
+// On returns the view of the APIRule with the edits made: what [Parse] reads of it
+// once its JSON Patch is applied. Neither view nor edits are changed.
+func (e Edits) On(view View) View {
+	if len(e.Rules) > 0 {
+		view.Rules = slices.Clone(view.Rules)
+	}
+	for _, edit := range e.Rules {
+		view.Rules[edit.Rule].Strategy = ExtAuth
+		view.Rules[edit.Rule].Authorizers = edit.Authorizers
+		view.Rules[edit.Rule].Tokens = nil
+	}
+	if e.Provenance == nil {
+		return view
+	}
+	view.Annotations = maps.Clone(view.Annotations)
+	if *e.Provenance == "" {
+		delete(view.Annotations, annotation.Injected)
+		if len(view.Annotations) == 0 {
+			view.Annotations = nil
+		}
+		return view
+	}
+	if view.Annotations == nil {
+		view.Annotations = make(map[string]string, 1)
+	}
+	view.Annotations[annotation.Injected] = *e.Provenance
+	view.HasMetadata, view.HasAnnotations = true, true
+	return view
 }

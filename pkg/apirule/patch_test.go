@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"testing"
+	"unicode/utf8"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/stretchr/testify/assert"
@@ -123,6 +124,9 @@ func TestJSONPatch(t *testing.T) {
 			patched, err := apirule.Apply(raw, operations)
 			require.NoError(t, err)
 			assert.Empty(t, cmp.Diff(exact(t, toJSON(t, tc.want)), exact(t, patched)))
+			before := apirule.Parse(decode(t, raw), "shop")
+			assert.Equal(t, apirule.Parse(decode(t, patched), "shop"), tc.edits.On(before), "the view without JSON")
+			assert.Equal(t, apirule.Parse(decode(t, raw), "shop"), before, "the view before stays")
 		})
 	}
 }
@@ -188,6 +192,9 @@ func FuzzJSONPatch(f *testing.F) {
 		patched, err := apirule.Apply(raw, apirule.JSONPatch(before, edits))
 		require.NoError(t, err)
 		after := apirule.Parse(decode(t, patched), "shop")
+		if utf8.ValidString(record) && utf8.ValidString(name) { // JSON has no other text
+			require.Equal(t, after, edits.On(before))
+		}
 		require.Len(t, after.Rules, len(before.Rules))
 		for i, rule := range after.Rules {
 			if before.Rules[i].Strategy == apirule.Malformed {

@@ -12,6 +12,10 @@
 package apirule
 
 import (
+	"fmt"
+	"maps"
+	"slices"
+
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 
@@ -54,7 +58,25 @@ type View struct {
 	Hosts []string
 	// Gateway is spec.gateway or else spec.externalGateway, as namespace/name.
 	Gateway string
-	Rules   []Rule
+	// ExternalGateway is spec.externalGateway, as namespace/name; "" if absent.
+	ExternalGateway string
+	// CORS is what spec.corsPolicy lets browsers do.
+	CORS CORS
+	// Rules are at most [MaxRules].
+	Rules []Rule
+	// Excess says of which lists not everything was read; nil for nearly every
+	// APIRule.
+	Excess []Excess
+}
+
+// CORS is the part of spec.corsPolicy that decides who gets in. The zero value lets
+// no other origin in.
+type CORS struct {
+	// Origins are spec.corsPolicy.allowOrigins, each as "kind:value". Of more than
+	// [MaxOrigins], it is one entry that stands for exactly these.
+	Origins []string
+	// Credentials is true if a browser may send its cookies.
+	Credentials bool
 }
 
 // Owner names the controller of an object.
@@ -87,11 +109,16 @@ type Rule struct {
 	Index int
 	// Path is the rule's path under the host, with Kyma's operators.
 	Path string
-	// Methods are the HTTP methods, in the author's order.
+	// Methods are the HTTP methods, each once, in the author's order. What is not a
+	// method is left out, because the CRD refuses it.
 	Methods  []string
 	Strategy Strategy
-	// Authorizers of the strategy ExtAuth, in the author's order.
+	// Authorizers of the strategy ExtAuth, in the author's order; at most
+	// [MaxAuthorizers].
 	Authorizers []string
+	// Tokens are the sources of tokens that the strategy JWT takes, in the author's
+	// order; at most [MaxAuthorizers].
+	Tokens []TokenSource
 	// Service is the effective Service: the rule's own or that of the spec.
 	// Its name is "" if there is neither.
 	Service types.NamespacedName
@@ -99,6 +126,14 @@ type Rule struct {
 	ServicePort int64
 	// OwnService is true if the rule names a Service itself.
 	OwnService bool
+}
+
+// TokenSource is an entry of jwt.authentications.
+type TokenSource struct {
+	// Issuer is what a token has to name as "iss".
+	Issuer string
+	// JWKSURI is where the keys are that the token has to be signed with.
+	JWKSURI string
 }
 
 // Field returns the field path of the rule.
@@ -166,12 +201,14 @@ func Parse(object map[string]any, namespace string) View {
 	}
 	view.readAnnotations(metadata)
 	spec, _ := object["spec"].(map[string]any)
-	for _, host := range list(spec, "hosts") {
+	for _, host := range view.within(field.NewPath("spec", "hosts"), list(spec, "hosts"), maxHosts) {
 		if name, ok := host.(string); ok {
-			view.Hosts = append(view.Hosts, name)
+			view.Hosts = append(view.Hosts, nameOf(name))
 		}
 	}
-	view.Gateway = stringOr(spec, "gateway", stringOr(spec, "externalGateway", ""))
+	view.ExternalGateway = nameOf(stringOr(spec, "externalGateway", ""))
+	view.Gateway = nameOf(stringOr(spec, "gateway", view.ExternalGateway))
+	view.CORS = corsOf(spec)
 	view.readRules(spec)
 	return view
 }
@@ -181,8 +218,8 @@ func (v *View) readAnnotations(metadata map[string]any) {
 	v.HasAnnotations = annotations != nil
 	v.OriginalVersion = stringOr(annotations, annotationOriginalVersion, "")
 	for key, value := range annotations {
-		text, ok := value.(string)
-		if !ok || !annotation.Ours(key) {
+		text, ok := annotation.Text(key, value)
+		if !ok {
 			continue
 		}
 		if v.Annotations == nil {
@@ -193,7 +230,7 @@ func (v *View) readAnnotations(metadata map[string]any) {
 }
 
 func (v *View) readRules(spec map[string]any) {
-	rules := list(spec, "rules")
+	rules := v.within(field.NewPath("spec", "rules"), list(spec, "rules"), MaxRules)
 	if len(rules) == 0 {
 		return
 	}
@@ -203,8 +240,11 @@ func (v *View) readRules(spec map[string]any) {
 		object, ok := entry.(map[string]any)
 		rule := Rule{Index: i, Path: stringOr(object, "path", ""), Strategy: Malformed}
 		if ok {
-			rule.Methods = stringsOf(list(object, "methods"))
-			rule.Strategy, rule.Authorizers = strategy(object)
+			rule.Methods = methodsOf(list(object, "methods"))
+			rule.Strategy, rule.Authorizers = v.strategy(object, rule)
+			if rule.Strategy == JWT {
+				rule.Tokens = v.tokensOf(object, rule)
+			}
 			rule.readService(object, specService, v.Namespace)
 		}
 		v.Rules[i] = rule
@@ -220,16 +260,16 @@ func (r *Rule) readService(rule, specService map[string]any, namespace string) {
 	if own, ok := rule["service"].(map[string]any); ok {
 		service, r.OwnService = own, true
 	}
-	r.Service.Name = stringOr(service, "name", "")
+	r.Service.Name = nameOf(stringOr(service, "name", ""))
 	if r.Service.Name == "" {
 		return
 	}
 	r.ServicePort, _ = service["port"].(int64)
-	r.Service.Namespace = stringOr(service, "namespace", stringOr(specService, "namespace", namespace))
+	r.Service.Namespace = nameOf(stringOr(service, "namespace", stringOr(specService, "namespace", namespace)))
 }
 
 // strategy tells the access strategy of a rule and the authorizers of extAuth.
-func strategy(rule map[string]any) (Strategy, []string) {
+func (v *View) strategy(rule map[string]any, of Rule) (Strategy, []string) {
 	var set []Strategy
 	var authorizers []string
 	wellFormed := true
@@ -246,7 +286,7 @@ func strategy(rule map[string]any) (Strategy, []string) {
 		set = append(set, JWT)
 	}
 	if value := rule["extAuth"]; value != nil {
-		names, ok := authorizersOf(value)
+		names, ok := v.authorizersOf(value, of)
 		wellFormed = wellFormed && ok
 		authorizers = names
 		set = append(set, ExtAuth)
@@ -260,7 +300,37 @@ func strategy(rule map[string]any) (Strategy, []string) {
 	return set[0], authorizers
 }
 
-func authorizersOf(extAuth any) (names []string, ok bool) {
+func (v *View) tokensOf(rule map[string]any, of Rule) []TokenSource {
+	jwt, _ := rule["jwt"].(map[string]any)
+	entries := v.within(of.Field().Child("jwt", "authentications"), list(jwt, "authentications"), MaxAuthorizers)
+	var tokens []TokenSource
+	for _, entry := range entries {
+		source, _ := entry.(map[string]any)
+		tokens = append(tokens, TokenSource{Issuer: stringOr(source, "issuer", ""), JWKSURI: stringOr(source, "jwksUri", "")})
+	}
+	return tokens
+}
+
+func corsOf(spec map[string]any) CORS {
+	policy, _ := spec["corsPolicy"].(map[string]any)
+	entries := list(policy, "allowOrigins")
+	cors := CORS{}
+	cors.Credentials, _ = policy["allowCredentials"].(bool)
+	if len(entries) > MaxOrigins {
+		cors.Origins = []string{fmt.Sprintf("digest:%x", digest(entries))}
+		return cors
+	}
+	for _, entry := range entries {
+		origin, _ := entry.(map[string]any)
+		for _, kind := range slices.Sorted(maps.Keys(origin)) {
+			value, _ := origin[kind].(string)
+			cors.Origins = append(cors.Origins, kind+":"+value)
+		}
+	}
+	return cors
+}
+
+func (v *View) authorizersOf(extAuth any, of Rule) (names []string, ok bool) {
 	object, ok := extAuth.(map[string]any)
 	if !ok {
 		return nil, false
@@ -272,6 +342,9 @@ func authorizersOf(extAuth any) (names []string, ok bool) {
 	entries, ok := value.([]any)
 	if !ok {
 		return nil, false
+	}
+	if len(entries) > MaxAuthorizers {
+		entries = v.within(of.Field().Child("extAuth", "authorizers"), entries, MaxAuthorizers)
 	}
 	names = stringsOf(entries)
 	return names, len(names) == len(entries)

@@ -4,6 +4,8 @@
 package apirule_test
 
 import (
+	"fmt"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -44,10 +46,10 @@ spec: {hosts: [cart, 7, shop.example.com], gateway: kyma-system/kyma-gateway, ex
 `,
 			apirule.View{
 				Namespace: "shop", Name: "cart", UID: "0-1", Deleting: true,
-				Annotations:    map[string]string{annotation.Inject: "true", annotation.Prefix + "typo": "x"},
+				Annotations:    map[string]string{annotation.Inject: "true", annotation.Replace: "!!int 1", annotation.Prefix + "typo": "x"},
 				HasAnnotations: true, OriginalVersion: "v2",
 				Controller: &apirule.Owner{APIVersion: "apps/v1", Kind: "Deployment", Name: "one"},
-				Hosts:      []string{"cart", "shop.example.com"}, Gateway: "kyma-system/kyma-gateway",
+				Hosts:      []string{"cart", "shop.example.com"}, Gateway: "kyma-system/kyma-gateway", ExternalGateway: "a/b",
 			},
 		},
 		"an empty namespace is that of the request": {`{metadata: {namespace: ""}}`, apirule.View{Namespace: "request"}},
@@ -56,7 +58,11 @@ spec: {hosts: [cart, 7, shop.example.com], gateway: kyma-system/kyma-gateway, ex
 		"annotations that are null":                 {`{metadata: {annotations: null}}`, apirule.View{Namespace: "request"}},
 		"a deletion timestamp that is null":         {`{metadata: {deletionTimestamp: null}}`, apirule.View{Namespace: "request"}},
 		"an external gateway where there is no other": {
-			`{spec: {externalGateway: a/b}}`, apirule.View{Namespace: "request", Gateway: "a/b"},
+			`{spec: {externalGateway: a/b}}`, apirule.View{Namespace: "request", Gateway: "a/b", ExternalGateway: "a/b"},
+		},
+		"origins of browsers": {
+			`{spec: {corsPolicy: {allowOrigins: [{exact: "https://a", prefix: "https://b"}, {regex: .*}, text], allowCredentials: true}}}`,
+			apirule.View{Namespace: "request", CORS: apirule.CORS{Origins: []string{"exact:https://a", "prefix:https://b", "regex:.*"}, Credentials: true}},
 		},
 		"a controller of a wrong type is none": {
 			`{metadata: {ownerReferences: [{name: a, controller: "true"}, text, null]}}`, apirule.View{Namespace: "request"},
@@ -233,4 +239,38 @@ func FuzzParse(f *testing.F) {
 			require.Equal(t, rule.Service.Name == "", rule.Service.Namespace == "")
 		}
 	})
+}
+
+// What is longer than its limit is not read any further, and counted.
+func TestParseReadsNoMoreThanItsLimits(t *testing.T) {
+	rules := make([]any, 0, 15_000)
+	for i := range cap(rules) {
+		rules = append(rules, map[string]any{"path": fmt.Sprintf("/%d", i)})
+	}
+	authorizers := make([]any, 0, 300)
+	for i := range cap(authorizers) {
+		authorizers = append(authorizers, fmt.Sprintf("a%d", i))
+	}
+	rules[7] = map[string]any{
+		"methods": []any{"GET", "get", "GET", "FOO", "POST"}, "extAuth": map[string]any{"authorizers": authorizers},
+		"service": map[string]any{"name": strings.Repeat("n", 1000)},
+	}
+	parse := func() apirule.View {
+		return apirule.Parse(map[string]any{"spec": map[string]any{"rules": rules, "hosts": []any{strings.Repeat("h", 1000)}}}, "shop")
+	}
+	view := parse()
+	require.Len(t, view.Rules, 10_000)
+	assert.Equal(t, []string{"GET", "POST"}, view.Rules[7].Methods, "each that exists, once")
+	assert.Len(t, view.Rules[7].Authorizers, 16)
+	assert.Equal(t, strings.Repeat("n", 61)+"…", view.Rules[7].Service.Name, "no Service has such a name")
+	assert.Equal(t, []string{strings.Repeat("h", 61) + "…"}, view.Hosts)
+	require.Len(t, view.Excess, 2)
+	assert.Equal(t, "spec.rules", view.Excess[0].Field.String())
+	assert.Equal(t, 15_000, view.Excess[0].Count)
+	assert.Equal(t, "spec.rules[7].extAuth.authorizers", view.Excess[1].Field.String())
+	assert.Equal(t, 300, view.Excess[1].Count)
+
+	assert.Equal(t, view.Excess, parse().Excess, "the same list, the same digest")
+	rules[14_999] = map[string]any{"noAuth": true}
+	assert.NotEqual(t, view.Excess[0].Digest, parse().Excess[0].Digest)
 }

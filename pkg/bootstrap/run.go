@@ -70,8 +70,8 @@ func (e *BlockedError) ExitCode() int { return 3 }
 // ended the run is the error, with the step's name in front.
 //
 // A dry run observes all steps, and after a step that has something to do it
-// takes an observation that fails, or is blocked, for Unknown: the earlier
-// change may well be what it lacks.
+// takes an observation that fails for Unknown: the earlier change may well be what
+// it lacks. A blocked step stays blocked, as nothing that the run does changes that.
 func Run(ctx context.Context, steps []Step, opts Options) ([]Result, error) {
 	run := runner{Options: opts}
 	var results []Result
@@ -129,6 +129,7 @@ func (r *runner) step(ctx context.Context, step Step) Result {
 // plan is what a dry run makes of an observation.
 func (r *runner) plan(result *Result) {
 	switch {
+	case result.Before.State == Blocked:
 	case result.Err != nil && r.pending:
 		result.Before = Observation{State: Unknown, Reason: "DependsOnEarlierStep", Message: result.Err.Error()}
 		result.After, result.Err = result.Before, nil

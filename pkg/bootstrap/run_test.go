@@ -157,12 +157,14 @@ func TestADryRunAppliesNothingAndSeesEverything(t *testing.T) {
 	opts := options()
 	opts.DryRun = true
 	results, err := bootstrap.Run(t.Context(), all, opts)
-	require.NoError(t, err, "what follows a change that was not made cannot be judged")
+	assert.Equal(t, exit.Blocked, exit.Code(err), "nothing that the run would do helps a blocked step")
+	require.ErrorContains(t, err, "step d is blocked")
+	assert.NotContains(t, err.Error(), "no such namespace", "what follows a change that was not made cannot be judged")
 	var got []bootstrap.State
 	for _, r := range results {
 		got = append(got, r.After.State)
 	}
-	want := []bootstrap.State{bootstrap.Done, bootstrap.Needed, bootstrap.Unknown, bootstrap.Unknown, bootstrap.Done}
+	want := []bootstrap.State{bootstrap.Done, bootstrap.Needed, bootstrap.Unknown, bootstrap.Blocked, bootstrap.Done}
 	assert.Empty(t, cmp.Diff(want, got), "(-want +got)")
 	for _, s := range steps {
 		assert.Zero(t, s.applied)

@@ -8,6 +8,8 @@ import (
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/extauth-guard/extauth-guard/pkg/oauth2proxy"
 )
 
 // BootstrapKind is the kind of the bootstrap job's configuration file.
@@ -62,10 +64,26 @@ type BootstrapConfig struct {
 type Issuer struct {
 	// URL is the issuer, exactly as the `issuer` of its discovery document.
 	URL string `json:"url"`
-	// CABundle is PEM of further certificate authorities that the issuer's
-	// certificate may be signed by. The proxy gets it too.
+	// CABundle is PEM of certificate authorities that the issuer's certificate may
+	// be signed by, besides those of the system. The proxy gets it too.
 	CABundle string `json:"caBundle"`
+	// Endpoints are those of the issuer; empty has the proxy read them in the discovery
+	// document when it starts, which it cannot while the issuer is down.
+	Endpoints Endpoints `json:"endpoints"`
 }
+
+// Endpoints are an issuer's: all of them or none.
+type Endpoints struct {
+	// Authorization is where people sign in.
+	Authorization string `json:"authorization"`
+	// Token is where codes and credentials are exchanged for tokens.
+	Token string `json:"token"`
+	// Keys is where the keys are that tokens are signed with.
+	Keys string `json:"keys"`
+}
+
+// Given is true if there are any.
+func (e Endpoints) Given() bool { return e != Endpoints{} }
 
 // Credentials names the user's Secret and its keys.
 type Credentials struct {
@@ -89,10 +107,14 @@ type Proxy struct {
 	SecretName string `json:"secretName"`
 	// Chart is the pinned chart.
 	Chart Chart `json:"chart"`
+	// Image is which oauth2-proxy the chart installs.
+	Image Image `json:"image"`
 	// EmailDomains are the e-mail domains that may log in. The
 	// authorization-code flow insists on a choice; ["*"] means everybody whom
 	// the issuer lets in.
 	EmailDomains []string `json:"emailDomains"`
+	// Scopes are what the proxy asks the issuer for when it logs people in.
+	Scopes []string `json:"scopes"`
 	// TrustedProxyIPs are the addresses whose X-Forwarded headers the proxy
 	// believes. The default is the address that Istio's sidecar uses towards
 	// its own Pod.
@@ -100,6 +122,12 @@ type Proxy struct {
 	// ExtraValues are merged over the values that the job makes. They may not
 	// hold credentials.
 	ExtraValues map[string]any `json:"extraValues"`
+}
+
+// Image is the proxy's image.
+type Image struct {
+	// Tag is its version. The chart's own default may have known advisories.
+	Tag string `json:"tag"`
 }
 
 // Chart names one exact chart archive.
@@ -176,6 +204,8 @@ func DefaultBootstrap() BootstrapConfig {
 				Name:       "oauth2-proxy",
 				Version:    "10.7.0",
 			},
+			Image:  Image{Tag: oauth2proxy.Version},
+			Scopes: []string{"openid", "email"},
 			// Istio's sidecar hands inbound requests to the container from
 			// these addresses (istio.io, "Ports and protocols"; pilot
 			// InboundPassthroughBindIpv4 and Ipv6).

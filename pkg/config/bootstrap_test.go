@@ -57,8 +57,8 @@ func TestValidateBootstrap(t *testing.T) {
 				c.Proxy.ExtraValues = map[string]any{"extraArgs": nil, "config": []any{"x"}}
 			},
 			[]string{
-				`proxy.extraValues.config: Invalid value: "[x]": must be a map: anything else takes away what the job sets there`,
-				`proxy.extraValues.extraArgs: Invalid value: "<nil>": must be a map: anything else takes away what the job sets there`,
+				`proxy.extraValues.config: Invalid value: "…": must be a map: anything else takes away what the job sets there`,
+				`proxy.extraValues.extraArgs: Invalid value: "…": must be a map: anything else takes away what the job sets there`,
 			},
 		},
 		"an unknown flow": {
@@ -80,6 +80,19 @@ func TestValidateBootstrap(t *testing.T) {
 		"a password in the issuer's URL is not repeated": {
 			func(c *config.BootstrapConfig) { c.Issuer.URL = "https://a:hunter2@id.example.com" },
 			[]string{"issuer.url: Forbidden: a URL with a user or a password would end up in logs; use the Secret"},
+		},
+		"some of the issuer's endpoints": {
+			func(c *config.BootstrapConfig) {
+				c.Issuer.Endpoints = config.Endpoints{Token: "https://id.example.com/token?p=x", Keys: "http://id.example.com/keys"}
+			},
+			[]string{
+				"issuer.endpoints.authorization: Required value: the proxy needs all three, or none and the discovery document",
+				`issuer.endpoints.keys: Invalid value: "http://id.example.com/keys": must be https; http is for loopback addresses only`,
+			},
+		},
+		"an issuer with a query": {
+			func(c *config.BootstrapConfig) { c.Issuer.URL = "https://id.example.com?p=x" },
+			[]string{`issuer.url: Invalid value: "https://id.example.com?p=x": an issuer has neither query nor fragment (OpenID Connect Discovery 1.0, 2)`},
 		},
 		"a chart version that is a range": {
 			func(c *config.BootstrapConfig) { c.Proxy.Chart.Version = "~10.7" },

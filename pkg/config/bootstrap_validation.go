@@ -15,11 +15,17 @@ import (
 
 	"k8s.io/apimachinery/pkg/util/validation"
 	"k8s.io/apimachinery/pkg/util/validation/field"
+
+	"github.com/extauth-guard/extauth-guard/pkg/oauth2proxy"
 )
 
 var (
 	// sha256Digest is how archives are pinned.
 	sha256Digest = regexp.MustCompile(`^sha256:[0-9a-f]{64}$`)
+	// imageTag is the OCI distribution specification's.
+	imageTag = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9_.-]*$`)
+	// scopeToken is RFC 6749's, less what the chart's template engine would read.
+	scopeToken = regexp.MustCompile(`^[!#-\[\]-z|~]+$`)
 	// exactVersion is semver 2 without ranges; Helm reads "10" or "~10.7" as a
 	// range and would install whatever is newest.
 	exactVersion = regexp.MustCompile(`^v?\d+\.\d+\.\d+(-[0-9A-Za-z.-]+)?(\+[0-9A-Za-z.-]+)?$`)
@@ -77,6 +83,18 @@ func validateIssuer(issuer Issuer, path *field.Path) field.ErrorList {
 	if issuer.CABundle != "" && !x509.NewCertPool().AppendCertsFromPEM([]byte(issuer.CABundle)) {
 		all = append(all, field.Invalid(path.Child("caBundle"), "…", "holds no PEM certificate"))
 	}
+	if !issuer.Endpoints.Given() {
+		return all
+	}
+	for _, endpoint := range []struct{ name, url string }{
+		{"authorization", issuer.Endpoints.Authorization}, {"token", issuer.Endpoints.Token}, {"keys", issuer.Endpoints.Keys},
+	} {
+		if at := path.Child("endpoints", endpoint.name); endpoint.url == "" {
+			all = append(all, field.Required(at, "the proxy needs all three, or none and the discovery document"))
+		} else {
+			all = append(all, validateHTTPS(endpoint.url, at)...)
+		}
+	}
 	return all
 }
 
@@ -85,6 +103,14 @@ func validateIssuerURL(issuer string, path *field.Path) field.ErrorList {
 		return field.ErrorList{field.Required(path, "the URL of the OpenID Connect issuer")}
 	}
 	parsed, err := url.Parse(issuer)
+	if err == nil && parsed.User == nil && (parsed.RawQuery != "" || parsed.Fragment != "") {
+		return field.ErrorList{field.Invalid(path, issuer, "an issuer has neither query nor fragment (OpenID Connect Discovery 1.0, 2)")}
+	}
+	return validateHTTPS(issuer, path)
+}
+
+func validateHTTPS(address string, path *field.Path) field.ErrorList {
+	parsed, err := url.Parse(address)
 	switch {
 	case err != nil:
 		// Not repeated: what cannot be taken apart may hold a password.
@@ -92,11 +118,9 @@ func validateIssuerURL(issuer string, path *field.Path) field.ErrorList {
 	case parsed.User != nil:
 		return field.ErrorList{field.Forbidden(path, "a URL with a user or a password would end up in logs; use the Secret")}
 	case parsed.Host == "" || (parsed.Scheme != "https" && parsed.Scheme != "http"):
-		return field.ErrorList{field.Invalid(path, issuer, "must be an absolute https URL")}
-	case parsed.RawQuery != "" || parsed.Fragment != "":
-		return field.ErrorList{field.Invalid(path, issuer, "an issuer has neither query nor fragment (OpenID Connect Discovery 1.0, 2)")}
+		return field.ErrorList{field.Invalid(path, address, "must be an absolute https URL")}
 	case parsed.Scheme == "http" && !loopback(parsed.Hostname()):
-		return field.ErrorList{field.Invalid(path, issuer, "must be https; http is for loopback addresses only")}
+		return field.ErrorList{field.Invalid(path, address, "must be https; http is for loopback addresses only")}
 	}
 	return nil
 }
@@ -147,7 +171,26 @@ func validateProxy(p Proxy, path *field.Path) field.ErrorList {
 			all = append(all, field.Invalid(path.Child("emailDomains").Index(i), domain, `must be a domain like "example.com", or "*"`))
 		}
 	}
+	if len(p.Image.Tag) > 128 || !imageTag.MatchString(p.Image.Tag) {
+		all = append(all, field.Invalid(path.Child("image", "tag"), p.Image.Tag, "must be the tag of an image, such as "+oauth2proxy.Version))
+	}
+	all = append(all, validateScopes(p.Scopes, path.Child("scopes"))...)
 	all = append(all, validateExtraValues(p.ExtraValues, path.Child("extraValues"))...)
+	return all
+}
+
+// validateScopes wants openid: without it the issuer gives no ID token, and the
+// proxy needs one (OpenID Connect Core 1.0, section 3.1.2.1).
+func validateScopes(scopes []string, path *field.Path) field.ErrorList {
+	var all field.ErrorList
+	if !slices.Contains(scopes, "openid") {
+		all = append(all, field.Invalid(path, scopes, `must contain "openid"`))
+	}
+	for i, scope := range scopes {
+		if !scopeToken.MatchString(scope) {
+			all = append(all, field.Invalid(path.Index(i), scope, "must be one scope: printable ASCII without blanks, quotes and backslashes (RFC 6749, section 3.3)"))
+		}
+	}
 	return all
 }
 
@@ -187,6 +230,12 @@ func secretKeys() []string {
 	return []string{"clientID", "clientSecret", "cookieSecret", "existingSecret"}
 }
 
+// ownedSecret says whether a value is refused for another reason as well.
+func ownedSecret(at string) bool {
+	section, key, _ := strings.Cut(at, ".")
+	return section == "config" && slices.Contains(secretKeys(), key) || section == "extraArgs" && slices.Contains(ownedFlags(), key)
+}
+
 // ownedFlags are the proxy's flags that the job sets from the Secret or whose
 // value decides whether the installation is safe.
 func ownedFlags() []string {
@@ -201,7 +250,8 @@ func validateExtraValues(values map[string]any, path *field.Path) field.ErrorLis
 		value, given := values[key]
 		if _, ok := value.(map[string]any); given && !ok {
 			// It would be taken in place of the job's own and not merged with it.
-			all = append(all, field.Invalid(path.Child(key), fmt.Sprint(value), "must be a map: anything else takes away what the job sets there"))
+			// Its value is not repeated: it may hold a secret.
+			all = append(all, field.Invalid(path.Child(key), "…", "must be a map: anything else takes away what the job sets there"))
 		}
 	}
 	if section, ok := values["config"].(map[string]any); ok {
@@ -210,6 +260,12 @@ func validateExtraValues(values map[string]any, path *field.Path) field.ErrorLis
 				all = append(all, field.Forbidden(path.Child("config", key),
 					"credentials come from the Secret only: Helm stores its values in the cluster"))
 			}
+		}
+	}
+	for _, at := range oauth2proxy.SecretsIn(values) {
+		if !ownedSecret(at) {
+			all = append(all, field.Forbidden(path.Child(at),
+				"this is a credential, and Helm stores its values in the cluster; put it into a Secret and name that: by extraEnv with valueFrom, or by a setting that takes the name of a Secret or a file"))
 		}
 	}
 	if args, ok := values["extraArgs"].(map[string]any); ok {

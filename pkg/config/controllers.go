@@ -33,6 +33,7 @@ type Controllers struct {
 	Audit    Audit    `json:"audit"`
 	Reinject Reinject `json:"reinject"`
 	Expose   Expose   `json:"expose"`
+	Internal Internal `json:"internal"`
 }
 
 // Audit configures the controller that compares APIRules with policies.
@@ -54,6 +55,12 @@ type Expose struct {
 	Enabled bool `json:"enabled"`
 	// Gateway is the Gateway, as namespace/name, of Services that name none.
 	Gateway string `json:"gateway"`
+}
+
+// Internal configures the controller that lets callers inside the mesh call Services
+// which APIRules expose, where an annotation asks for that.
+type Internal struct {
+	Enabled bool `json:"enabled"`
 }
 
 func defaultLeaderElection() LeaderElection {

@@ -127,7 +127,20 @@ type WebhookPolicy struct {
 	// workload a second authorizer: Deny, or Warn where istiod runs with
 	// PILOT_ENABLE_MULTIPLE_CUSTOM_AUTHZ_PROVIDERS.
 	SeveralAuthorizers Enforcement `json:"severalAuthorizers"`
+	// Names says which objects of others answers and events name.
+	Names Names `json:"names"`
 }
+
+// Names says which objects of others somebody is told about by name.
+type Names string
+
+// The choices of names.
+const (
+	// NamesOwnNamespace: those of one's own namespace.
+	NamesOwnNamespace Names = "OwnNamespace"
+	// NamesFull: all.
+	NamesFull Names = "Full"
+)
 
 // DefaultWebhook returns the configuration of an empty file.
 func DefaultWebhook() WebhookConfig {
@@ -145,6 +158,7 @@ func DefaultWebhook() WebhookConfig {
 			DefaultAuthorizers: []string{"oauth2-proxy"},
 			UnknownRegistry:    Deny,
 			SeveralAuthorizers: Deny,
+			Names:              NamesOwnNamespace,
 		},
 		LeaderElection: defaultLeaderElection(),
 		Controllers:    defaultControllers(),
@@ -213,7 +227,11 @@ func validatePolicy(path *field.Path, policy WebhookPolicy) field.ErrorList {
 	errs = append(errs, validateLabels(path.Child("defaultAuthorizers"), policy.DefaultAuthorizers)...)
 	errs = append(errs, validateLabels(path.Child("excludedNamespaces"), policy.ExcludedNamespaces)...)
 	errs = append(errs, validateEnforcement(path.Child("unknownRegistry"), policy.UnknownRegistry)...)
-	return append(errs, validateEnforcement(path.Child("severalAuthorizers"), policy.SeveralAuthorizers)...)
+	errs = append(errs, validateEnforcement(path.Child("severalAuthorizers"), policy.SeveralAuthorizers)...)
+	if policy.Names != NamesOwnNamespace && policy.Names != NamesFull {
+		errs = append(errs, field.NotSupported(path.Child("names"), policy.Names, []Names{NamesOwnNamespace, NamesFull}))
+	}
+	return errs
 }
 
 func validateLabels(path *field.Path, names []string) field.ErrorList {

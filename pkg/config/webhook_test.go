@@ -67,6 +67,7 @@ func TestWebhookFileIsRefused(t *testing.T) {
 		"an authorizer twice":                 {"policy: {defaultAuthorizers: [a, a]}", `policy.defaultAuthorizers[1]: Duplicate value: "a"`},
 		"a namespace that cannot be":          {"policy: {excludedNamespaces: ['*']}", `policy.excludedNamespaces[0]: Invalid value: "*"`},
 		"an enforcement that is none":         {"policy: {unknownRegistry: deny}", `policy.unknownRegistry: Unsupported value: "deny": supported values: "Deny", "Warn"`},
+		"names that are none":                 {"policy: {names: All}", `policy.names: Unsupported value: "All": supported values: "OwnNamespace", "Full"`},
 		"another that is none":                {"policy: {severalAuthorizers: Maybe}", `policy.severalAuthorizers: Unsupported value: "Maybe": supported values: "Deny", "Warn"`},
 	}
 	for name, tc := range cases {

@@ -50,6 +50,10 @@ type Asker struct {
 	// Dial makes the connection to an authorizer's host and port; nil means
 	// the network. It is where a port forward or a cluster IP comes in.
 	Dial func(ctx context.Context, network, address string) (net.Conn, error)
+	// Host is the Host header of the check instead of the client's host; empty means
+	// that one. Envoy chooses the authorizer by its configuration, but a sidecar
+	// beside whoever asks chooses by Host, and knows the authorizer's only.
+	Host string
 }
 
 // Ask asks an authorizer about a request. The error is about the arguments:
@@ -60,6 +64,9 @@ func (k Asker) Ask(ctx context.Context, a Authorizer, r Request) (Verdict, error
 	check, err := NewCheck(a, r)
 	if err != nil {
 		return Verdict{}, fmt.Errorf("building the check request: %w", err)
+	}
+	if k.Host != "" {
+		check.Authority = k.Host
 	}
 	timeout := a.Timeout
 	if timeout <= 0 {
@@ -148,7 +155,10 @@ func judge(a Authorizer, resp *http.Response, body []byte) Verdict {
 		v.Reason = fmt.Sprintf("the authorizer answered %d, which Envoy treats as an error and answers with 403", resp.StatusCode)
 	default:
 		v.Reason = fmt.Sprintf("the authorizer answered %d, and only 200 allows", resp.StatusCode)
-		v.Downstream = pick(resp.Header, func(name string) bool { return toClientOnDeny(a.DownstreamOnDeny, name) })
+		v.Downstream = pick(resp.Header, func(name string) bool {
+			// Envoy answers with a reply of its own, which says nothing of a body that it has not.
+			return toClientOnDeny(a.DownstreamOnDeny, name) && (len(body) > 0 || !strings.EqualFold(name, "content-type"))
+		})
 	}
 	return v
 }

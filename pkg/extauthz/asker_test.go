@@ -78,6 +78,17 @@ func TestAsk(t *testing.T) {
 				Downstream: http.Header{"X-Note": {"n"}, "Content-Type": {"text/x"}, "Content-Length": {"4"}},
 			},
 		},
+		"401 without a body says nothing of its type": {
+			plain, func(w http.ResponseWriter, _ *http.Request) {
+				w.Header()["Date"] = nil
+				w.Header().Set("Content-Type", "text/x")
+				w.WriteHeader(http.StatusUnauthorized)
+			},
+			Verdict{
+				Status: 401, AuthorizerStatus: 401, Reason: "the authorizer answered 401, and only 200 allows", Body: []byte{},
+				Downstream: http.Header{"Content-Length": {"0"}},
+			},
+		},
 		"a redirect is not followed": {
 			lists, answer(302, "Location", "/ok"),
 			Verdict{
@@ -114,6 +125,21 @@ func TestAskOnTheWire(t *testing.T) {
 	assert.Equal(t, "//a/../b?c=%zz", got.RequestURI)
 	assert.Empty(t, cmp.Diff(http.Header{"Cookie": {"a=1"}, "Content-Length": {"0"}}, got.Header), "(-want +got)")
 	assert.Zero(t, got.ContentLength)
+}
+
+// Whoever asks from inside of a mesh is led by Host; the authorizer still learns
+// the client's host where its entry says so.
+func TestAskByAnotherHost(t *testing.T) {
+	var got *http.Request
+	server := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { got = r }))
+	t.Cleanup(server.Close)
+	asker := askerOf(server)
+	asker.Host = "authz.ns.svc.cluster.local"
+	_, err := asker.Ask(t.Context(), Authorizer{Service: "authz", Port: 80, AddHeaders: map[string]string{"x-forwarded-host": "%REQ(:AUTHORITY)%"}},
+		Request{Authority: "shop.example.com", Path: "/"})
+	require.NoError(t, err)
+	assert.Equal(t, "authz.ns.svc.cluster.local", got.Host)
+	assert.Equal(t, "shop.example.com", got.Header.Get("X-Forwarded-Host"))
 }
 
 func TestAskWithoutAnAnswer(t *testing.T) {

@@ -16,7 +16,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"github.com/extauth-guard/extauth-guard/test/testcharts"
+	"github.com/extauth-guard/extauth-guard/test/harness/testcharts"
 )
 
 func TestLoadFindsTheSameArchiveEverywhere(t *testing.T) {

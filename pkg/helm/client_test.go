@@ -18,7 +18,7 @@ import (
 	"helm.sh/helm/v3/pkg/storage"
 	"helm.sh/helm/v3/pkg/storage/driver"
 
-	"github.com/extauth-guard/extauth-guard/test/testcharts"
+	"github.com/extauth-guard/extauth-guard/test/harness/testcharts"
 )
 
 // fixture is a Client over Helm's memory driver and a Kubernetes client that does

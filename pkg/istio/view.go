@@ -11,8 +11,10 @@
 package istio
 
 import (
+	"fmt"
 	"strings"
 
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 
@@ -57,6 +59,17 @@ type Authorizer struct {
 	PathPrefix string
 	// Timeout is a Go duration as text; "" for Istio's default of 600 s.
 	Timeout string
+	// EmptyTimeout is true for a timeout that is there and empty, which the module
+	// cannot read; one that is not there is fine.
+	EmptyTimeout bool
+	// BareWildcards are the places of the headers that are nothing but "*", below the
+	// entry: "headers.toDownstream.onDeny[0]".
+	BareWildcards []string
+	// UpstreamOnAllow are the headers of the answer that reach the workload, as they are
+	// written: names, "x-*" or "*-x".
+	UpstreamOnAllow []string
+	// Mistyped are the fields that are there with a value of the wrong type.
+	Mistyped []string
 	// Malformed is true for an entry that is not an object or lacks a name of
 	// type string; it has no meaning, and is left as it is.
 	Malformed bool
@@ -151,7 +164,46 @@ func parseAuthorizer(index int, entry any) Authorizer {
 		Malformed:  !named,
 	}
 	authorizer.Port, _ = object["port"].(int64)
+	timeout, present := object["timeout"]
+	authorizer.EmptyTimeout = present && timeout == ""
+	authorizer.BareWildcards = bareWildcards(object)
+	authorizer.UpstreamOnAllow, _, _ = unstructured.NestedStringSlice(object, "headers", "toUpstream", "onAllow")
+	authorizer.Mistyped = mistyped(object)
 	return authorizer
+}
+
+// mistyped returns the fields of an entry that have the wrong type; null is absent.
+func mistyped(object map[string]any) []string {
+	var found []string
+	for _, key := range []string{"pathPrefix", "service", "timeout"} {
+		if value := object[key]; value != nil {
+			if _, ok := value.(string); !ok {
+				found = append(found, key)
+			}
+		}
+	}
+	if port := object["port"]; port != nil {
+		if _, ok := port.(int64); !ok {
+			found = append(found, "port")
+		}
+	}
+	return found
+}
+
+// bareWildcards returns the places of headers that are nothing but "*".
+func bareWildcards(object map[string]any) []string {
+	headers, _ := object["headers"].(map[string]any)
+	var found []string
+	for _, list := range [][2]string{{"inCheck", "include"}, {"toUpstream", "onAllow"}, {"toDownstream", "onAllow"}, {"toDownstream", "onDeny"}} {
+		group, _ := headers[list[0]].(map[string]any)
+		entries, _ := group[list[1]].([]any)
+		for i, entry := range entries {
+			if entry == "*" {
+				found = append(found, fmt.Sprintf("headers.%s.%s[%d]", list[0], list[1], i))
+			}
+		}
+	}
+	return found
 }
 
 func text(object map[string]any, key string) string {

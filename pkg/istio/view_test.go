@@ -75,8 +75,15 @@ status: {state: Warning, description: its own words}
 				{Index: 5, Malformed: true},
 				{Index: 6, Malformed: true},
 				{Index: 7},
-				{Index: 8, Name: "b"},
+				{Index: 8, Name: "b", Mistyped: []string{"pathPrefix", "service", "timeout", "port"}},
 				{Index: 9, Name: "c", Port: -1},
+			}},
+		},
+		"what only a whole look finds": {
+			`spec: {config: {authorizers: [{name: a, timeout: "", headers: {inCheck: {include: [x, "*"]}, toUpstream: {onAllow: ["*"]}, toDownstream: {onAllow: ["x-*"], onDeny: ["*"]}}}, {name: b, timeout: null, headers: "*"}]}}`,
+			istio.View{Authorizers: []istio.Authorizer{
+				{Index: 0, Name: "a", EmptyTimeout: true, BareWildcards: []string{"headers.inCheck.include[1]", "headers.toUpstream.onAllow[0]", "headers.toDownstream.onDeny[0]"}, UpstreamOnAllow: []string{"*"}},
+				{Index: 1, Name: "b"},
 			}},
 		},
 		"authorizers of a wrong type are none": {`spec: {config: {authorizers: {name: a}}}`, istio.View{}},

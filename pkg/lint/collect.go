@@ -8,7 +8,6 @@ import (
 	"context"
 	"maps"
 	"slices"
-	"strings"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -18,23 +17,23 @@ import (
 	"github.com/extauth-guard/extauth-guard/pkg/annotation"
 	"github.com/extauth-guard/extauth-guard/pkg/apirule"
 	"github.com/extauth-guard/extauth-guard/pkg/apis/v1alpha1"
+	"github.com/extauth-guard/extauth-guard/pkg/facts"
 	"github.com/extauth-guard/extauth-guard/pkg/istio"
 	"github.com/extauth-guard/extauth-guard/pkg/manifest"
 	"github.com/extauth-guard/extauth-guard/pkg/policy"
-	"github.com/extauth-guard/extauth-guard/pkg/registry"
 )
 
 // Collect puts what the manifests tell about the world into it, which has to be
 // the Source or what the Source asks: Istio CRs, Services, Namespaces,
-// ExtAuthPolicies, Gateways, CUSTOM AuthorizationPolicies, and the authorizers
+// ExtAuthPolicies, Gateways, AuthorizationPolicies, and the authorizers
 // that APIRules would have once stored. What cannot be read is passed over;
 // checking reports it.
 //
-// Memory grows with the number of Services, not with the input: of the APIRules
+// Memory grows with the number of Services and of hosts, not with the input: of the APIRules
 // that bring one authorizer to one Service the first two by name are enough to
 // tell each that there is another. Only a policy that forbids to opt out needs
 // to know all.
-func (l Linter) Collect(ctx context.Context, files []manifest.File, world *registry.World) error {
+func (l Linter) Collect(ctx context.Context, files []manifest.File, world *facts.World) error {
 	c := collector{world: world, linter: l}
 	kinds := []string{istio.Kind, "Service", "Namespace", "AuthorizationPolicy", v1alpha1.Kind, "Gateway"}
 	if err := each(ctx, files, kinds, c.fact); err != nil {
@@ -43,17 +42,31 @@ func (l Linter) Collect(ctx context.Context, files []manifest.File, world *regis
 	whole := slices.ContainsFunc(world.Policies(), policy.ClusterPolicy.ForbidsOptOut)
 	// Injection depends on facts that may come later in the input.
 	brought := users{}
-	err := each(ctx, files, []string{apirule.Kind, annotation.Expose}, func(object map[string]any) {
-		view, ok := l.Stored(ctx, object)
-		switch {
-		case ok && whole:
+	words := []string{apirule.Kind, annotation.Expose}
+	var cluster, input []claim
+	if l.Hosts != nil {
+		words = append(words, "VirtualService")
+		cluster = l.existing(world)
+	}
+	err := each(ctx, files, words, func(object map[string]any) {
+		if l.Hosts != nil {
+			input = append(input, l.claimed(object)...)
+		}
+		open, ok := l.apirule(object)
+		if !ok {
+			return
+		}
+		if view := l.injected(ctx, open).View; whole {
 			world.SetAPIRule(view)
-		case ok:
+		} else {
 			brought.add(view)
 		}
 	})
 	for _, view := range brought.views() {
 		world.SetAPIRule(view)
+	}
+	if l.Hosts != nil {
+		l.Hosts.take(cluster, input)
 	}
 	return err
 }
@@ -61,6 +74,9 @@ func (l Linter) Collect(ctx context.Context, files []manifest.File, world *regis
 // each calls use for every object of a document that mentions one of words.
 func each(ctx context.Context, files []manifest.File, words []string, use func(map[string]any)) error {
 	for _, file := range files {
+		if file.Patch {
+			continue
+		}
 		for document, err := range file.Documents() {
 			if ctx.Err() != nil {
 				return ctx.Err()
@@ -73,6 +89,9 @@ func each(ctx context.Context, files []manifest.File, words []string, use func(m
 				continue
 			}
 			for _, object := range objects {
+				if ctx.Err() != nil {
+					return ctx.Err()
+				}
 				use(object.Value)
 			}
 		}
@@ -90,7 +109,7 @@ func mentions(text []byte, words []string) bool {
 }
 
 type collector struct {
-	world  *registry.World
+	world  *facts.World
 	linter Linter
 }
 
@@ -108,8 +127,11 @@ func (c collector) fact(object map[string]any) {
 	case "Gateway.networking.istio.io":
 		c.world.SetGateway(about.namespacedName(), istio.GatewayDomain(object))
 	case "AuthorizationPolicy.security.istio.io":
-		if custom, ok := customPolicy(object); ok {
-			c.world.SetCustomPolicy(about.namespacedName(), custom)
+		c.world.SetShields(about.namespacedName(), istio.ParseShields(object))
+		// The APIRules of those that Kyma makes, which a dump of a cluster holds, count
+		// themselves.
+		if parsed := istio.ParseAuthorizationPolicy(object); parsed.Asks() && !parsed.Kyma {
+			c.world.SetCustomPolicy(about.namespacedName(), facts.CustomPolicy{Selector: policy.SelectorOf(parsed.Selector), Provider: parsed.Provider})
 		}
 	}
 }
@@ -148,21 +170,6 @@ func service(object map[string]any) policy.Service {
 		}
 	}
 	return value
-}
-
-// customPolicy returns what a hand-written CUSTOM policy does. Those that Kyma
-// makes of APIRules, which a dump of a cluster holds, carry its owner label.
-func customPolicy(object map[string]any) (registry.CustomPolicy, bool) {
-	action, _, _ := unstructured.NestedString(object, "spec", "action")
-	provider, _, _ := unstructured.NestedString(object, "spec", "provider", "name")
-	labels, _, _ := unstructured.NestedStringMap(object, "metadata", "labels")
-	for label := range labels {
-		if strings.HasPrefix(label, "apirule."+apirule.Group+"/") {
-			return registry.CustomPolicy{}, false
-		}
-	}
-	selector, _, _ := unstructured.NestedStringMap(object, "spec", "selector", "matchLabels")
-	return registry.CustomPolicy{Selector: policy.SelectorOf(selector), Provider: provider}, action == "CUSTOM" && provider != ""
 }
 
 // users keeps, for each Service and authorizer, the first two APIRules by name.

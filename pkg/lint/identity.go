@@ -39,6 +39,14 @@ func (i identity) groupKind() string {
 	return i.kind
 }
 
+func (i identity) version() string {
+	_, version, found := strings.Cut(i.apiVersion, "/")
+	if !found {
+		return i.apiVersion
+	}
+	return version
+}
+
 func (i identity) namespacedName() types.NamespacedName {
 	return types.NamespacedName{Namespace: i.namespace, Name: i.name}
 }

@@ -40,38 +40,42 @@ type InjectedRule struct {
 	Authorizers []string
 }
 
-// Inject returns a document as the mutating webhook would have it stored. An
-// error means that a text could not be changed.
+// Inject returns a document as the mutating webhook would have it stored. The
+// document is read once and all its objects are changed at once. An error means
+// that a text could not be changed, or that ctx ended.
 func (l Linter) Inject(ctx context.Context, file string, document manifest.Document) (Injected, error) {
 	result := Injected{Text: document.Text}
-	objects, err := document.Parse()
+	content, err := document.Read()
 	if err != nil {
 		result.Findings = []Finding{unreadable(file, document, err)}
 		return result, nil
 	}
-	for _, object := range objects {
+	var patches []manifest.Patch
+	for _, object := range content.Objects {
+		if err := ctx.Err(); err != nil {
+			return Injected{}, err
+		}
 		about := identify(object.Value, l.Namespace)
 		if about.groupKind() != apirule.Kind+"."+apirule.Group {
 			continue
 		}
-		if found := policy.CheckVersion(about.apiVersion); len(found) > 0 {
-			result.Findings = append(result.Findings, l.place(file, document, object, found[0]))
+		if found := checkVersion(about.apiVersion); len(found) > 0 {
+			result.Findings = append(result.Findings, l.place(file, object, found[0]))
 			continue
 		}
-		view := apirule.Parse(object.Value, l.Namespace)
-		injection := policy.Inject(view, l.facts(ctx, view), l.Settings)
+		examined := l.injected(ctx, object.Value)
+		view, injection := examined.written, examined.Injection
 		result.Rules = append(result.Rules, injectedRules(object, view, injection)...)
 		for _, finding := range injection.Findings {
-			result.Findings = append(result.Findings, l.place(file, document, object, finding))
+			result.Findings = append(result.Findings, l.place(file, object, finding))
 		}
 		if policy.Denies(injection.Findings) {
 			continue
 		}
-		text, err := manifest.Document{Text: result.Text, Line: document.Line}.Patch(object.Pointer, apirule.JSONPatch(view, injection.Edits))
-		if err != nil {
-			return Injected{}, err
-		}
-		result.Text = text
+		patches = append(patches, manifest.Patch{Pointer: object.Pointer, Operations: apirule.JSONPatch(view, injection.Edits)})
+	}
+	if result.Text, err = content.Patch(patches); err != nil {
+		return Injected{}, err
 	}
 	return result, nil
 }

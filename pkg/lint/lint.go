@@ -12,21 +12,21 @@ package lint
 import (
 	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
 	"k8s.io/apimachinery/pkg/types"
-	utiljson "k8s.io/apimachinery/pkg/util/json"
 
 	"github.com/extauth-guard/extauth-guard/pkg/annotation"
 	"github.com/extauth-guard/extauth-guard/pkg/apirule"
+	"github.com/extauth-guard/extauth-guard/pkg/crd"
+	"github.com/extauth-guard/extauth-guard/pkg/facts"
 	"github.com/extauth-guard/extauth-guard/pkg/istio"
 	"github.com/extauth-guard/extauth-guard/pkg/manifest"
 	"github.com/extauth-guard/extauth-guard/pkg/policy"
-	"github.com/extauth-guard/extauth-guard/pkg/registry"
 )
 
 // The codes that are not the policy's, because admission never meets them.
@@ -70,10 +70,17 @@ type Summary struct {
 	Unchecked int `json:"unchecked"`
 	// Undecided is how many objects ExtAuthPolicies may be about or not.
 	Undecided int `json:"undecided"`
+	// Verdicts is how many APIRules have which verdict, those that Services ask for
+	// included; nil if there are none.
+	Verdicts map[policy.Verdict]int `json:"verdicts,omitempty"`
 
 	// Unreadable is how many of the denials are documents or files that are no
 	// manifests.
 	Unreadable int `json:"-"`
+	// APIRules, Istios and Files are how many of each were looked at, Patches how many
+	// files were passed over because kustomize uses them as patches, Ignored how many
+	// findings the user does not want to see.
+	APIRules, Istios, Files, Patches, Ignored int `json:"-"`
 	// Reason says why references are unchecked.
 	Reason string `json:"-"`
 	// Namespaces are those whose labels would decide, sorted.
@@ -83,7 +90,7 @@ type Summary struct {
 // Linter checks objects. Source must be set.
 type Linter struct {
 	// Source has what is known; files are collected into it by [Linter.Collect].
-	Source   registry.Source
+	Source   facts.Source
 	Settings policy.Settings
 	// Namespace is that of objects which do not name one.
 	Namespace string
@@ -95,9 +102,19 @@ type Linter struct {
 	// Istios are the Istio CRs that a cluster has, whatever the input makes of them;
 	// nil without a cluster. They tell what a manifest would take away.
 	Istios map[types.NamespacedName]istio.View
+	// Hosts has who takes which host, of files that [Linter.Collect] collected; nil
+	// if nobody wants to know.
+	Hosts Hosts
+	// Domain returns the domain of a Gateway, for short hosts; nil if none is known.
+	Domain func(gateway string) string
 	// Complete is true if Source knows a whole cluster. Files are never all
 	// there is: without it, nothing is concluded from what is missing.
 	Complete bool
+	// Schemas are what the API server asks of objects before it stores them; nil if
+	// nobody wants to know.
+	Schemas *crd.Schemas
+	// Ignore has the codes that are not printed and not counted.
+	Ignore map[string]bool
 	// Strict makes a denial of what could not be checked.
 	Strict bool
 }
@@ -116,20 +133,21 @@ type Printer interface {
 func (l Linter) Run(ctx context.Context, files []manifest.File, printer Printer) (Summary, error) {
 	var summary Summary
 	for _, file := range files {
+		if file.Patch {
+			summary.Patches++
+			continue
+		}
+		summary.Files++
 		for document, err := range file.Documents() {
 			if err := ctx.Err(); err != nil {
 				return summary, err
 			}
-			findings, objects := l.document(ctx, file.Name, document, err)
-			summary.Objects += objects
-			for _, finding := range findings {
-				if !l.Strict && summary.skip(finding) {
-					continue
-				}
-				summary.count(finding)
-				if err := printer.Print(finding); err != nil {
-					return summary, fmt.Errorf("printing a finding: %w", err)
-				}
+			findings := l.document(ctx, file.Name, document, err, &summary)
+			if err := ctx.Err(); err != nil {
+				return summary, err
+			}
+			if err := l.print(printer, findings, &summary); err != nil {
+				return summary, err
 			}
 		}
 	}
@@ -140,6 +158,24 @@ func (l Linter) Run(ctx context.Context, files []manifest.File, printer Printer)
 		return summary, fmt.Errorf("printing the summary: %w", err)
 	}
 	return summary, nil
+}
+
+// print counts findings, and prints those that the user wants to see.
+func (l Linter) print(printer Printer, findings []Finding, summary *Summary) error {
+	for _, finding := range findings {
+		if l.Ignore[finding.Code] {
+			summary.Ignored++
+			continue
+		}
+		if !l.Strict && summary.skip(finding) {
+			continue
+		}
+		summary.count(finding)
+		if err := printer.Print(finding); err != nil {
+			return fmt.Errorf("printing a finding: %w", err)
+		}
+	}
+	return nil
 }
 
 func (s *Summary) count(finding Finding) {
@@ -155,26 +191,105 @@ func (s *Summary) count(finding Finding) {
 	}
 }
 
-func (l Linter) document(ctx context.Context, file string, document manifest.Document, err error) (findings []Finding, objects int) {
+func (l Linter) document(ctx context.Context, file string, document manifest.Document, err error, summary *Summary) (findings []Finding) {
 	var parsed []manifest.Object
 	if err == nil {
 		parsed, err = document.Parse()
 	}
 	if err != nil {
-		return []Finding{unreadable(file, document, err)}, 0
+		return []Finding{unreadable(file, document, err)}
 	}
 	for _, object := range parsed {
-		found, known := l.Check(ctx, object.Value)
+		if ctx.Err() != nil {
+			return findings
+		}
+		about := identify(object.Value, l.Namespace)
+		examined, _ := l.Examine(ctx, object.Value)
+		found, known := l.check(ctx, about, object.Value, examined)
 		if known {
-			objects++
+			summary.see(about, examined)
 		}
-		for _, one := range found {
-			findings = append(findings, l.place(file, document, object, one))
+		for _, one := range append(found, misspelled(about, object.Value)...) {
+			findings = append(findings, l.place(file, object, one))
 		}
-		findings = append(findings, l.exposed(ctx, file, document, object)...)
-		findings = append(findings, l.undecided(ctx, file, document, object)...)
+		findings = append(findings, l.exposed(file, object, examined)...)
+		findings = append(findings, l.undecided(file, object, examined)...)
 	}
-	return findings, objects
+	return findings
+}
+
+// see counts an object, and the verdict on it; examined is nil if there is none.
+func (s *Summary) see(about identity, examined *Examined) {
+	s.Objects++
+	if examined != nil {
+		if s.Verdicts == nil {
+			s.Verdicts = map[policy.Verdict]int{}
+		}
+		s.Verdicts[examined.Verdict.Verdict]++
+	}
+	switch about.groupKind() {
+	case apirule.Kind + "." + apirule.Group:
+		s.APIRules++
+	case istio.Kind + "." + istio.Group:
+		s.Istios++
+	}
+}
+
+// Sentence says what was looked at, for people: "checked 41 APIRules, 2 Istio CRs
+// in 17 files: no errors".
+func (s Summary) Sentence() string {
+	passed := ""
+	if s.Patches > 0 {
+		passed = fmt.Sprintf(", %s passed over", count(s.Patches, "patch of kustomize", "patches of kustomize"))
+	}
+	if s.Objects == 0 {
+		return fmt.Sprintf("nothing to check: no APIRule, Istio CR, Service or Namespace in %s%s", count(s.Files, "file", "files"), passed)
+	}
+	var what []string
+	for _, one := range []struct {
+		n         int
+		one, many string
+	}{
+		{s.APIRules, "APIRule", "APIRules"},
+		{s.Istios, "Istio CR", "Istio CRs"},
+		{s.Objects - s.APIRules - s.Istios, "other object", "other objects"},
+	} {
+		if one.n > 0 {
+			what = append(what, count(one.n, one.one, one.many))
+		}
+	}
+	result := "no errors"
+	if s.Deny > 0 {
+		result = count(s.Deny, "error", "errors")
+	}
+	if s.Warn > 0 {
+		result += ", " + count(s.Warn, "warning", "warnings")
+	}
+	if s.Ignored > 0 {
+		result += fmt.Sprintf(", %d ignored", s.Ignored)
+	}
+	return fmt.Sprintf("checked %s in %s%s: %s", strings.Join(what, ", "), count(s.Files, "file", "files"), passed, result)
+}
+
+// verdicts says how many APIRules have which verdict, the worst first.
+func (s Summary) verdicts() string {
+	var each []string
+	for _, verdict := range policy.Verdicts() {
+		if n := s.Verdicts[verdict]; n > 0 {
+			each = append(each, fmt.Sprintf("%d %s", n, verdict))
+		}
+	}
+	return strings.Join(each, ", ")
+}
+
+// Codes returns the codes that lint can print, sorted.
+func Codes() []string {
+	codes := []string{Unreadable, NotExposed, VersionNotServed, HostTaken, SchemaInvalid, PolicyUndecided}
+	for _, reference := range policy.References() {
+		codes = append(codes, string(reference.Code))
+	}
+	slices.Sort(codes)
+	return codes
 }
 
 func unreadable(file string, document manifest.Document, err error) Finding {
@@ -187,12 +302,12 @@ func unreadable(file string, document manifest.Document, err error) Finding {
 	return finding
 }
 
-func (l Linter) place(file string, document manifest.Document, object manifest.Object, one policy.Finding) Finding {
+func (l Linter) place(file string, object manifest.Object, one policy.Finding) Finding {
 	about := identify(object.Value, l.Namespace)
 	line, column := object.Locate(one.Err.Field)
 	return Finding{
 		Code: string(one.Code), Severity: one.Severity,
-		File: file, Line: line, Column: column, Source: sourceLine(document, line),
+		File: file, Line: line, Column: column, Source: object.Source(line),
 		Kind: about.kind, Namespace: about.namespace, Name: about.name,
 		Path:    one.Err.Field,
 		Message: message(one),
@@ -214,15 +329,26 @@ func sourceLine(document manifest.Document, line int) string {
 	return strings.TrimRight(string(first), "\r")
 }
 
-// Check returns what is wrong with one object as it would be stored, and whether
-// this project has anything to say about its kind.
+// Check returns what is wrong with one object as it would be stored, and whether this
+// project has anything to say about its kind.
 func (l Linter) Check(ctx context.Context, object map[string]any) (findings []policy.Finding, known bool) {
 	about := identify(object, l.Namespace)
+	examined, _ := l.Examine(ctx, object)
+	findings, known = l.check(ctx, about, object, examined)
+	return append(findings, misspelled(about, object)...), known
+}
+
+// check is [Linter.Check] without annotations at wrong places; examined is nil unless it is an APIRule, or
+// asks for one.
+func (l Linter) check(ctx context.Context, about identity, object map[string]any, examined *Examined) (findings []policy.Finding, known bool) {
 	switch about.groupKind() {
 	case apirule.Kind + "." + apirule.Group:
-		return l.checkAPIRule(ctx, about, object), true
+		return l.checkAPIRule(ctx, about, object, examined), true
 	case istio.Kind + "." + istio.Group:
-		return l.checkIstio(object), true
+		if found := l.notServed(about); len(found) > 0 {
+			return found, true
+		}
+		return append(l.checkIstio(object), l.refused(ctx, about, object)...), true
 	case "Service", "Namespace":
 		return l.checkAnnotations(about, object), true
 	}
@@ -230,18 +356,19 @@ func (l Linter) Check(ctx context.Context, object map[string]any) (findings []po
 	return findings, len(findings) > 0
 }
 
-// checkIstio checks an Istio CR as if it were new, and for what it takes away from
-// the one that the cluster has. Faults are told whoever made them.
+// checkIstio checks an Istio CR as if it were new, and for what it takes away or
+// changes in the one that the cluster has. Faults are told whoever made them.
 func (l Linter) checkIstio(object map[string]any) []policy.Finding {
 	view := l.istio(object)
 	facts := l.Source.IstioFacts(view.NamespacedName())
+	facts.Now = l.Now
 	found := policy.CheckIstio(nil, &view, facts)
 	before, exists := l.Istios[view.NamespacedName()]
 	if !exists {
 		return found
 	}
 	for _, one := range policy.CheckIstio(&before, &view, facts) {
-		if one.Code == policy.AuthorizerInUse {
+		if one.Code == policy.AuthorizerInUse || one.Code == policy.AuthorizerWidened {
 			found = append(found, one)
 		}
 	}
@@ -271,87 +398,23 @@ func (l Linter) checkAnnotations(about identity, object map[string]any) []policy
 	}
 	facts := l.Source.OptOutFacts(kind, about.namespacedName(), labels)
 	facts.Now = l.Now
-	return append(policy.CheckAnnotations(kind, annotations), policy.CheckOptOut(kind, about.namespacedName(), annotations, facts)...)
+	found := append(policy.CheckAnnotations(kind, annotations), policy.CheckOptOut(kind, about.namespacedName(), annotations, facts)...)
+	return append(found, policy.CheckCallers(kind, about.namespacedName(), annotations, facts)...)
 }
 
-func (l Linter) checkAPIRule(ctx context.Context, about identity, object map[string]any) []policy.Finding {
-	if found := policy.CheckVersion(about.apiVersion); len(found) > 0 {
+func (l Linter) checkAPIRule(ctx context.Context, about identity, object map[string]any, examined *Examined) []policy.Finding {
+	if examined == nil {
+		return append(checkVersion(about.apiVersion), l.refused(ctx, about, object)...)
+	}
+	if found := l.notServed(about); len(found) > 0 {
 		return found
 	}
-	return l.CheckStored(ctx, l.stored(ctx, object))
+	return slices.Concat(examined.Findings, l.taken(about, object), l.refusedAPIRule(ctx, about, examined))
 }
 
-// Stored returns an APIRule as the webhook would have it stored, or the one that a
-// Service asks for by annotation; it is false for every other object, and for an
-// APIRule v1beta1.
-func (l Linter) Stored(ctx context.Context, object map[string]any) (apirule.View, bool) {
-	about := identify(object, l.Namespace)
-	if about.groupKind() == "Service" {
-		open, asks, err := l.derive(object)
-		if !asks || err != nil {
-			return apirule.View{}, false
-		}
-		return l.stored(ctx, open), true
+func (l Linter) domain(gateway string) string {
+	if l.Domain == nil {
+		return ""
 	}
-	if about.groupKind() != apirule.Kind+"."+apirule.Group || len(policy.CheckVersion(about.apiVersion)) > 0 {
-		return apirule.View{}, false
-	}
-	return l.stored(ctx, object), true
-}
-
-func (l Linter) stored(ctx context.Context, object map[string]any) apirule.View {
-	view := apirule.Parse(object, l.Namespace)
-	// What the mutating webhook refuses, the validating one refuses too: Check
-	// reports every annotation that Inject could not read.
-	injected, err := inject(object, view, l.Namespace, policy.Inject(view, l.facts(ctx, view), l.Settings).Edits)
-	if err != nil { // cannot happen: the edits are those of this object
-		return view
-	}
-	return injected
-}
-
-// CheckStored returns what is wrong with an APIRule as it is stored.
-func (l Linter) CheckStored(ctx context.Context, view apirule.View) []policy.Finding {
-	var kept []policy.Finding
-	for _, finding := range policy.Check(view, l.facts(ctx, view), l.Settings) {
-		if l.Complete || !concludesFromAbsence(finding.Code) {
-			kept = append(kept, finding)
-		}
-	}
-	return kept
-}
-
-func (l Linter) facts(ctx context.Context, view apirule.View) policy.Facts {
-	facts := l.Source.Facts(ctx, view)
-	facts.Now = l.Now
-	if !l.Complete {
-		facts.Backends = nil
-	}
-	return facts
-}
-
-// concludesFromAbsence is true for findings that something is not there, or is
-// the first of its kind, which only a whole cluster can tell.
-func concludesFromAbsence(code policy.Code) bool {
-	return code == policy.ServiceNotFound || code == policy.InternalTrafficBlocked
-}
-
-// inject returns the view of the object as the mutating webhook would leave it.
-func inject(object map[string]any, view apirule.View, namespace string, edits apirule.Edits) (apirule.View, error) {
-	if edits.Empty() {
-		return view, nil
-	}
-	raw, err := json.Marshal(object)
-	if err != nil {
-		return apirule.View{}, fmt.Errorf("encoding the APIRule: %w", err)
-	}
-	patched, err := apirule.Apply(raw, apirule.JSONPatch(view, edits))
-	if err != nil {
-		return apirule.View{}, err
-	}
-	var after map[string]any
-	if err := utiljson.Unmarshal(patched, &after); err != nil {
-		return apirule.View{}, fmt.Errorf("reading the injected APIRule: %w", err)
-	}
-	return apirule.Parse(after, namespace), nil
+	return l.Domain(gateway)
 }

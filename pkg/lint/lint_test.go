@@ -5,6 +5,7 @@ package lint_test
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"encoding/xml"
 	"flag"
@@ -30,10 +31,12 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"github.com/extauth-guard/extauth-guard/pkg/apirule"
+	"github.com/extauth-guard/extauth-guard/pkg/crd"
+	"github.com/extauth-guard/extauth-guard/pkg/facts"
+	"github.com/extauth-guard/extauth-guard/pkg/istio"
 	"github.com/extauth-guard/extauth-guard/pkg/lint"
 	"github.com/extauth-guard/extauth-guard/pkg/manifest"
 	"github.com/extauth-guard/extauth-guard/pkg/policy"
-	"github.com/extauth-guard/extauth-guard/pkg/registry"
 )
 
 var update = flag.Bool("update", false, "write the golden files instead of comparing with them")
@@ -61,11 +64,14 @@ func run(t *testing.T, linter lint.Linter, printer lint.Printer, names ...string
 	t.Helper()
 	paths := make([]string, 0, len(names))
 	for _, name := range names {
-		paths = append(paths, filepath.Join("testdata", name))
+		if !filepath.IsAbs(name) {
+			name = filepath.Join("testdata", name)
+		}
+		paths = append(paths, name)
 	}
 	files, err := manifest.Find(paths, nil)
 	require.NoError(t, err)
-	world := registry.NewWorld("no Istio CR was given")
+	world := facts.NewWorld("no Istio CR was given")
 	linter.Settings = policy.DefaultSettings()
 	linter.Namespace = "default"
 	linter.Source = world
@@ -153,12 +159,12 @@ func placesOfJSON(t *testing.T, raw []byte) []string {
 			Kind, Namespace, Name, Path string
 			Message                     string
 		}
-		Summary map[string]int
+		Summary map[string]any
 	}
 	decoder := json.NewDecoder(bytes.NewReader(raw))
 	decoder.DisallowUnknownFields()
 	require.NoError(t, decoder.Decode(&document))
-	assert.Len(t, document.Summary, 5)
+	assert.Len(t, document.Summary, 6)
 	var places []string
 	for _, one := range document.Findings {
 		assert.NotEmpty(t, one.Message)
@@ -271,11 +277,49 @@ func placesOfText(t *testing.T, raw []byte) []string {
 	return places
 }
 
+// asked counts who asks for facts.
+type asked struct {
+	*facts.World
+	times map[string]int
+}
+
+func (a asked) Facts(ctx context.Context, view apirule.View) policy.Facts {
+	a.times[view.Name]++
+	return a.World.Facts(ctx, view)
+}
+
+// Each fact costs a look at the index, and with --live perhaps a wait.
+func TestFactsAreAskedOncePerObject(t *testing.T) {
+	text := `
+apiVersion: gateway.kyma-project.io/v2
+kind: APIRule
+metadata: {name: cart, namespace: shop, annotations: {extauth-guard.io/inject: "true"}}
+spec: {hosts: [cart.example.com], gateway: kyma-system/kyma-gateway, service: {name: cart, port: 80}, rules: [{path: /a, methods: [GET]}, {path: /b, methods: [GET], jwt: {}}]}
+---
+apiVersion: v1
+kind: Service
+metadata: {name: web, namespace: shop, annotations: {extauth-guard.io/expose: web.example.com}}
+spec: {selector: {app: web}, ports: [{port: 80}]}
+`
+	files, err := manifest.Find([]string{manifest.Stdin}, strings.NewReader(text))
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, files.Close()) })
+	source := asked{facts.NewWorld(""), map[string]int{}}
+	source.SetIstio(istio.View{Namespace: istio.Namespace, Name: "default", Authorizers: []istio.Authorizer{{Name: "oauth2-proxy", Service: "o.o.svc.cluster.local", Port: 80}}})
+	schemas, err := crd.Kyma()
+	require.NoError(t, err)
+	linter := lint.Linter{Source: source, Settings: policy.DefaultSettings(), Now: now(), Gateway: "kyma-system/kyma-gateway", Schemas: schemas}
+	summary, err := linter.Run(t.Context(), files.List, &recorder{})
+	require.NoError(t, err)
+	assert.Equal(t, map[string]int{"cart": 1, "web": 1}, source.times)
+	assert.Equal(t, map[policy.Verdict]int{policy.Unknown: 2}, summary.Verdicts)
+}
+
 func TestStrictMakesADenialOfWhatIsUnchecked(t *testing.T) {
 	var lax, strict recorder
 	summary := run(t, lint.Linter{}, &lax, "unknown.yaml")
 	assert.Empty(t, lax.findings)
-	assert.Equal(t, lint.Summary{Objects: 1, Unchecked: 1, Reason: "no Istio CR was given"}, summary)
+	assert.Equal(t, lint.Summary{Objects: 1, APIRules: 1, Files: 1, Unchecked: 1, Reason: "no Istio CR was given", Verdicts: map[policy.Verdict]int{policy.Unknown: 1}}, summary)
 
 	summary = run(t, lint.Linter{Strict: true}, &strict, "unknown.yaml")
 	require.Len(t, strict.findings, 1)
@@ -325,7 +369,7 @@ func TestPoliciesThatDependOnLabelsNobodyKnows(t *testing.T) {
 				files, err := manifest.Find([]string{"-"}, strings.NewReader(input))
 				require.NoError(t, err)
 				defer func() { require.NoError(t, files.Close()) }()
-				world := registry.NewWorld("")
+				world := facts.NewWorld("")
 				linter := lint.Linter{Source: world, Settings: policy.DefaultSettings(), Now: now(), Strict: strict, Gateway: "kyma-system/kyma-gateway"}
 				require.NoError(t, linter.Collect(t.Context(), files.List, world))
 				var found recorder
@@ -373,7 +417,7 @@ func TestUnreadableFilesAreFindingsAndDoNotHideTheNext(t *testing.T) {
 	require.NoError(t, err)
 	require.NoError(t, os.Remove(gone))
 	var got recorder
-	summary, err := lint.Linter{Source: registry.NewWorld("")}.Run(t.Context(), files.List, &got)
+	summary, err := lint.Linter{Source: facts.NewWorld("")}.Run(t.Context(), files.List, &got)
 	require.NoError(t, err)
 	assert.Equal(t, 2, summary.Unreadable)
 	require.Len(t, got.findings, 3)
@@ -396,7 +440,7 @@ func TestConflictsAcrossDocuments(t *testing.T) {
 	require.NoError(t, os.WriteFile(filepath.Join(dir, "all.yaml"), []byte(text), 0o600))
 	files, err := manifest.Find([]string{dir}, nil)
 	require.NoError(t, err)
-	world := registry.NewWorld("")
+	world := facts.NewWorld("")
 	settings := policy.DefaultSettings()
 	require.NoError(t, lint.Linter{Source: world, Settings: settings, Namespace: "default"}.Collect(t.Context(), files.List, world))
 	world.SetRegistry(policy.StaticRegistry("--authorizers", []string{"x", "z"}))
@@ -449,7 +493,7 @@ func TestMemoryDoesNotGrowWithTheStream(t *testing.T) {
 	heap := func(n int) uint64 {
 		files, err := manifest.Find([]string{manyAPIRules(t, n)}, nil)
 		require.NoError(t, err)
-		world := registry.NewWorld("")
+		world := facts.NewWorld("")
 		settings := policy.DefaultSettings()
 		require.NoError(t, lint.Linter{Source: world, Settings: settings, Namespace: "default"}.Collect(t.Context(), files.List, world))
 		summary, err := lint.Linter{Source: world, Settings: settings}.Run(t.Context(), files.List, &recorder{})
@@ -477,7 +521,7 @@ func BenchmarkThousandFiles(b *testing.B) {
 	require.NoError(b, err)
 	settings := policy.DefaultSettings()
 	for b.Loop() {
-		world := registry.NewWorld("")
+		world := facts.NewWorld("")
 		require.NoError(b, lint.Linter{Source: world, Settings: settings, Namespace: "default"}.Collect(b.Context(), files.List, world))
 		_, err = lint.Linter{Source: world, Settings: settings}.Run(b.Context(), files.List, &recorder{})
 		require.NoError(b, err)
@@ -499,6 +543,28 @@ func TestPoliciesInTheInput(t *testing.T) {
 		"57 deny PolicyViolation was-exempt spec.rules[0]",
 		"49 deny OptOutForbidden was-exempt metadata.namespace",
 	}, places), "(-want +got)")
+}
+
+// An identity header that clients can send is told once for the authorizer, unless the
+// shield is among the manifests.
+func TestAShieldAmongTheManifests(t *testing.T) {
+	const cr = "apiVersion: operator.kyma-project.io/v1alpha2\nkind: Istio\nmetadata: {name: default, namespace: kyma-system}\n" +
+		"spec: {config: {authorizers: [{name: corp, service: corp.auth.svc.cluster.local, port: 80, pathPrefix: /v,\n" +
+		"  headers: {toUpstream: {onAllow: [x-auth-request-user, x-auth-request-user]}}}]}}\n"
+	const shield = "---\napiVersion: security.istio.io/v1\nkind: AuthorizationPolicy\nmetadata: {name: shield, namespace: istio-system}\n" +
+		"spec: {action: DENY, rules: [{when: [{key: 'request.headers[x-auth-request-user]', values: ['*']}]}]}\n"
+	for text, want := range map[string][]string{cr: {string(policy.IdentityHeaderSpoofable)}, cr + shield: nil} {
+		file := filepath.Join(t.TempDir(), "cr.yaml")
+		require.NoError(t, os.WriteFile(file, []byte(text), 0o600))
+		var got recorder
+		summary := run(t, lint.Linter{}, &got, file)
+		var codes []string
+		for _, finding := range got.findings {
+			codes = append(codes, finding.Code)
+		}
+		assert.Equal(t, want, codes, text)
+		assert.Zero(t, summary.Deny)
+	}
 }
 
 // A Service that asks to be exposed is judged by the APIRule that it would get.
@@ -535,7 +601,7 @@ func TestServicesThatAskToBeExposed(t *testing.T) {
 				tc.namespace, tc.annotations, tc.ports, tc.more), 0o600))
 			files, err := manifest.Find([]string{path}, nil)
 			require.NoError(t, err)
-			world := registry.NewWorld("")
+			world := facts.NewWorld("")
 			linter := lint.Linter{Source: world, Settings: policy.DefaultSettings(), Now: now(), Strict: true, Gateway: "kyma-system/kyma-gateway"}
 			if tc.nobody {
 				linter.Gateway = ""

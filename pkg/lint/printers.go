@@ -13,6 +13,7 @@ import (
 
 	"sigs.k8s.io/yaml"
 
+	"github.com/extauth-guard/extauth-guard/pkg/internal/quote"
 	"github.com/extauth-guard/extauth-guard/pkg/policy"
 )
 
@@ -90,18 +91,18 @@ func (p *textPrinter) Print(finding Finding) error {
 		colour = red
 	}
 	var text strings.Builder
-	fmt.Fprintf(&text, "%s %s %s\n", p.in(bold, fmt.Sprintf("%s:%d:%d:", finding.File, finding.Line, finding.Column)),
-		p.in(colour, string(finding.Severity)), strings.TrimSpace(finding.Code+" "+object(finding)))
+	fmt.Fprintf(&text, "%s %s %s\n", p.in(bold, fmt.Sprintf("%s:%d:%d:", quote.Line(finding.File), finding.Line, finding.Column)),
+		p.in(colour, string(finding.Severity)), quote.Line(strings.TrimSpace(finding.Code+" "+object(finding))))
 	sentence := finding.Message
 	if finding.Path != "" {
 		sentence = finding.Path + ": " + sentence
 	}
-	fmt.Fprintf(&text, "  %s\n", sentence)
+	fmt.Fprintf(&text, "  %s\n", quote.Line(sentence))
 	if line := strings.TrimSpace(finding.Source); line != "" {
-		fmt.Fprintf(&text, "  %s\n", p.in(dim, fmt.Sprintf("%d | %s", finding.Line, line)))
+		fmt.Fprintf(&text, "  %s\n", p.in(dim, fmt.Sprintf("%d | %s", finding.Line, quote.Line(line))))
 	}
 	p.said = true
-	_, err := io.WriteString(p.w, text.String())
+	_, err := io.WriteString(p.w, quote.Printed(text.String()))
 	return err
 }
 
@@ -110,9 +111,12 @@ func (p *textPrinter) Close(summary Summary) error {
 	if p.said {
 		fmt.Fprintf(&text, "%s: %s, %s\n", count(summary.Objects, "object", "objects"),
 			count(summary.Deny, "finding denies", "findings deny"), count(summary.Warn, "warning", "warnings"))
+		if verdicts := summary.verdicts(); verdicts != "" {
+			fmt.Fprintf(&text, "verdicts: %s\n", verdicts)
+		}
 	}
 	for _, one := range summary.unchecked() {
-		fmt.Fprintf(&text, "not checked: %s: %s\n", one.what, one.why)
+		fmt.Fprintf(&text, "not checked: %s: %s\n", one.what, quote.Line(one.why))
 	}
 	_, err := io.WriteString(p.w, text.String())
 	return err
@@ -186,9 +190,9 @@ type yamlPrinter struct {
 }
 
 func (p *yamlPrinter) Print(finding Finding) error {
-	raw, err := yaml.Marshal([]Finding{finding})
+	raw, err := yamlItem(finding)
 	if err != nil {
-		return fmt.Errorf("encoding: %w", err)
+		return err
 	}
 	if !p.some {
 		raw = slices.Concat([]byte("findings:\n"), raw)
@@ -196,6 +200,36 @@ func (p *yamlPrinter) Print(finding Finding) error {
 	p.some = true
 	_, err = p.w.Write(raw)
 	return err
+}
+
+// yamlItem renders a finding as an item of a list: as JSON, which is YAML too,
+// where a text has a character that cannot be printed, which writers of YAML refuse
+// or lose, or where a line would begin a command of a workflow.
+func yamlItem(finding Finding) ([]byte, error) {
+	raw, err := yaml.Marshal([]Finding{finding})
+	texts := finding.File + finding.Kind + finding.Namespace + finding.Name + finding.Path + finding.Message
+	if err == nil && quote.Line(texts) == texts && quote.Printed(string(raw)) == string(raw) {
+		return raw, nil
+	}
+	var item bytes.Buffer
+	if err := writeJSON(&item, "- ", finding, "  ", "\n"); err != nil {
+		return nil, err
+	}
+	return escapeUnprintable(item.Bytes()), nil
+}
+
+// escapeUnprintable escapes what JSON may have in a text and YAML may not (YAML
+// 1.2.2, rule 1, c-printable), and its line ends.
+func escapeUnprintable(raw []byte) []byte {
+	var text bytes.Buffer
+	for _, r := range string(raw) {
+		if (r >= 0x7f && r < 0xa0) || r == '\u2028' || r == '\u2029' || r == '\ufeff' || r == '\ufffe' || r == '\uffff' {
+			fmt.Fprintf(&text, `\u%04x`, r)
+			continue
+		}
+		text.WriteRune(r)
+	}
+	return text.Bytes()
 }
 
 func (p *yamlPrinter) Close(summary Summary) error {
@@ -235,7 +269,7 @@ func (p *githubPrinter) Close(summary Summary) error {
 }
 
 func escapeData(text string) string {
-	return strings.NewReplacer("%", "%25", "\r", "%0D", "\n", "%0A").Replace(text)
+	return strings.ReplaceAll(quote.Line(text), "%", "%25")
 }
 
 func escapeProperty(text string) string {

@@ -8,8 +8,8 @@ import (
 	"encoding/hex"
 	"fmt"
 	"io"
-	"net/url"
 	"path"
+	"regexp"
 	"strings"
 
 	"github.com/extauth-guard/extauth-guard/pkg/policy"
@@ -89,6 +89,18 @@ func sarifRules() []sarifRule {
 		Help:                 sarifText{"Correct its annotations as the message says."},
 		DefaultConfiguration: sarifConfiguration{sarifLevel(policy.Warn)},
 	}, {
+		ID: VersionNotServed, ShortDescription: sarifText{"An APIRule has an API version that Kyma does not serve."},
+		Help:                 sarifText{"Write it as v2; \"kubectl extauth migrate\" converts v1alpha1 and v1beta1."},
+		DefaultConfiguration: sarifConfiguration{sarifLevel(policy.Deny)},
+	}, {
+		ID: HostTaken, ShortDescription: sarifText{"Another object has the host of an APIRule."},
+		Help:                 sarifText{"Give each a host of its own, or put the rules into one APIRule."},
+		DefaultConfiguration: sarifConfiguration{sarifLevel(policy.Warn)},
+	}, {
+		ID: SchemaInvalid, ShortDescription: sarifText{"The API server would refuse the object by its CRD."},
+		Help:                 sarifText{"Correct the field as the message says."},
+		DefaultConfiguration: sarifConfiguration{sarifLevel(policy.Deny)},
+	}, {
 		ID: PolicyUndecided, ShortDescription: sarifText{"It is not known whether an ExtAuthPolicy is about an object."},
 		Help:                 sarifText{"Add the manifest of the Namespace to the input, or ask a cluster with --live."},
 		DefaultConfiguration: sarifConfiguration{sarifLevel(policy.Deny)},
@@ -167,11 +179,38 @@ func result(finding Finding) sarifResult {
 	}
 }
 
+// drive matches the beginning of an absolute path of Windows.
+var drive = regexp.MustCompile(`^[A-Za-z]:/`)
+
+// artifact names a file by a reference of RFC 3986: what has a meaning in one is
+// escaped, and the first segment of a relative one has no colon (section 4.2).
 func artifact(file string) sarifArtifact {
-	if path.IsAbs(file) {
-		return sarifArtifact{URI: (&url.URL{Scheme: "file", Path: file}).String()}
+	switch {
+	case path.IsAbs(file):
+		return sarifArtifact{URI: "file://" + escapePath(path.Clean(file))}
+	case drive.MatchString(file):
+		return sarifArtifact{URI: "file:///" + escapePath(path.Clean(file))}
 	}
-	return sarifArtifact{URI: (&url.URL{Path: path.Clean(file)}).EscapedPath(), Base: "%SRCROOT%"}
+	relative := path.Clean(file)
+	if first, _, _ := strings.Cut(relative, "/"); strings.Contains(first, ":") {
+		relative = "./" + relative
+	}
+	return sarifArtifact{URI: escapePath(relative), Base: "%SRCROOT%"}
+}
+
+// escapePath escapes every byte that a path may not have as it is (RFC 3986,
+// section 3.3).
+func escapePath(path string) string {
+	const plain = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~!$&'()*+,;=:@/"
+	var uri strings.Builder
+	for i := range len(path) {
+		if strings.IndexByte(plain, path[i]) >= 0 {
+			uri.WriteByte(path[i])
+		} else {
+			fmt.Fprintf(&uri, "%%%02X", path[i])
+		}
+	}
+	return uri.String()
 }
 
 // ruleIndex returns the place of a code in the rules, or -1, which stands for

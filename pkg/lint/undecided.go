@@ -4,12 +4,10 @@
 package lint
 
 import (
-	"context"
 	"fmt"
 	"slices"
 	"strings"
 
-	"github.com/extauth-guard/extauth-guard/pkg/apirule"
 	"github.com/extauth-guard/extauth-guard/pkg/manifest"
 	"github.com/extauth-guard/extauth-guard/pkg/policy"
 )
@@ -20,34 +18,33 @@ const PolicyUndecided = "PolicyUndecided"
 
 // undecided says which ExtAuthPolicies are not held against an APIRule, or against
 // the one that a Service asks for, although they may be about it.
-func (l Linter) undecided(ctx context.Context, file string, document manifest.Document, object manifest.Object) []Finding {
-	if l.Complete || len(l.facts(ctx, apirule.View{}).Policies) == 0 {
+func (l Linter) undecided(file string, object manifest.Object, examined *Examined) []Finding {
+	if l.Complete || examined == nil {
 		return nil
 	}
-	view, ok := l.Stored(ctx, object.Value)
-	if !ok {
-		return nil
-	}
-	facts := l.facts(ctx, view)
-	var names []string
+	view, facts := examined.View, examined.Facts
+	var names, unknown []string
 	for _, one := range facts.Policies {
-		if one.Undecided(view, facts) {
+		if namespaces := one.Undecided(view, facts); len(namespaces) > 0 {
 			names = append(names, one.Name)
+			unknown = append(unknown, namespaces...)
 		}
 	}
 	if len(names) == 0 {
 		return nil
 	}
+	slices.Sort(unknown)
+	unknown = slices.Compact(unknown)
 	const path = "metadata.namespace"
 	line, column := object.Locate(path)
 	about := identify(object.Value, l.Namespace)
 	return []Finding{{
 		Code: PolicyUndecided, Severity: policy.Deny,
-		File: file, Line: line, Column: column, Source: sourceLine(document, line),
+		File: file, Line: line, Column: column, Source: object.Source(line),
 		Kind: about.kind, Namespace: about.namespace, Name: about.name, Path: path,
-		Message: fmt.Sprintf("cannot tell whether the ExtAuthPolicies %s are about this: they select namespaces by label, and the Namespace %s is not in the input; add its manifest, or ask a cluster with --live",
-			strings.Join(names, ", "), view.Namespace),
-		Subject: view.Namespace,
+		Message: fmt.Sprintf("cannot tell whether the ExtAuthPolicies %s are about this: they select namespaces by label, and the input lacks the Namespace %s; add its manifest, or read a cluster with --live",
+			strings.Join(names, ", "), strings.Join(unknown, ", ")),
+		Subject: strings.Join(unknown, ", "),
 	}}
 }
 
@@ -77,8 +74,10 @@ func (s *Summary) skip(finding Finding) bool {
 		s.Unchecked++
 	case PolicyUndecided:
 		s.Undecided++
-		if at, known := slices.BinarySearch(s.Namespaces, finding.Namespace); !known {
-			s.Namespaces = slices.Insert(s.Namespaces, at, finding.Namespace)
+		for namespace := range strings.SplitSeq(finding.Subject, ", ") {
+			if at, known := slices.BinarySearch(s.Namespaces, namespace); !known {
+				s.Namespaces = slices.Insert(s.Namespaces, at, namespace)
+			}
 		}
 	default:
 		return false

@@ -115,7 +115,7 @@ func merging(value any) []map[string]any {
 func (d *decoder) key(node *yaml.Node) (string, error) {
 	resolved := resolve(node)
 	if resolved.Kind != yaml.ScalarNode {
-		return "", d.errorAt(node, "a key is not a text; is this a template that was not rendered?")
+		return "", d.errorAt(node, "a key is not a text"+templateHint)
 	}
 	value, err := d.scalar(resolved)
 	if err != nil {

@@ -6,278 +6,425 @@ package manifest
 import (
 	"bytes"
 	"errors"
+	"maps"
+	"slices"
+	"sort"
 	"strings"
-	"unicode/utf8"
 
 	"go.yaml.in/yaml/v4"
-
-	"github.com/extauth-guard/extauth-guard/pkg/apirule"
 )
 
 // errUnusual says that a place in the text has a form that edit leaves to
 // rewrite.
 var errUnusual = errors.New("the text has an unusual form here")
 
-// edit changes lines of the text. Each operation is applied to the text that the
-// one before it left, so that no position is ever outdated.
-func (d Document) edit(operations []apirule.Operation) ([]byte, error) {
-	text := d.Text
-	for _, operation := range operations {
-		source, err := newSource(Document{Text: text, Line: d.Line})
+// edit changes lines of the text. All changes are found in the text as it was
+// read and made at once, so that no position is ever outdated and no text is read
+// again.
+func (c *Content) edit(patches []Patch) ([]byte, error) {
+	e := editor{places: c.places()}
+	nodes := map[string]*yaml.Node{}
+	for _, object := range c.Objects {
+		nodes[object.Pointer] = object.node
+	}
+	for _, patch := range patches {
+		changes, err := planOf(c.root, patch)
 		if err != nil {
 			return nil, err
 		}
-		switch operation.Op {
-		case "add":
-			text, err = source.add(operation.Path, operation.Value)
-		case "remove":
-			text, err = source.remove(operation.Path)
-		case "move":
-			text, err = source.move(operation.From, operation.Path)
-		default:
-			err = errUnusual
-		}
-		if err != nil {
-			return nil, err
-		}
-	}
-	return text, nil
-}
-
-// source is a text and where its nodes are.
-type source struct {
-	text  []byte
-	lines []int // the offset of each line
-	root  *yaml.Node
-	order []*yaml.Node // all nodes as they follow in the text
-	style style
-}
-
-func newSource(d Document) (*source, error) {
-	root, err := d.root()
-	if err != nil {
-		return nil, err
-	}
-	if root == nil {
-		return nil, errUnusual
-	}
-	s := &source{text: d.Text, root: root, lines: []int{0}}
-	for i, c := range d.Text {
-		if c == '\n' {
-			s.lines = append(s.lines, i+1)
-		}
-	}
-	s.collect(root)
-	s.style = styleOf(s.order)
-	return s, nil
-}
-
-func (s *source) collect(node *yaml.Node) {
-	s.order = append(s.order, node)
-	for _, inner := range node.Content {
-		s.collect(inner)
-	}
-}
-
-// offset returns where a node begins in the text.
-func (s *source) offset(node *yaml.Node) int {
-	at := s.lines[node.Line-1]
-	for range node.Column - 1 {
-		_, size := utf8.DecodeRune(s.text[at:])
-		at += size
-	}
-	return at
-}
-
-// end returns the offset behind the last line of a node that stands in lines of
-// its own. Blank lines and comments that are indented less than indent come
-// after it and are not part of it.
-func (s *source) end(node *yaml.Node, indent int) (int, error) {
-	last := node
-	for len(last.Content) > 0 {
-		last = last.Content[len(last.Content)-1]
-	}
-	end := len(s.text)
-	for i, one := range s.order {
-		if one == last && i+1 < len(s.order) {
-			next := s.order[i+1]
-			if next.Line <= last.Line {
-				return 0, errUnusual
+		e.style = styleOf(nodes[patch.Pointer])
+		for _, one := range changes {
+			if err := e.change(one); err != nil {
+				return nil, err
 			}
-			end = s.lines[next.Line-1]
 		}
 	}
-	for end > 0 {
-		start := bytes.LastIndexByte(s.text[:end-1], '\n') + 1
-		line := bytes.TrimRight(s.text[start:end], " \t\r\n")
-		content := bytes.TrimLeft(line, " ")
-		outside := len(content) > 0 && content[0] == '#' && len(line)-len(content) < indent
-		if len(content) > 0 && !outside && !isMarker(line, "...") {
-			break
+	return append(bytes.Clone(c.mark), e.result()...), nil
+}
+
+// editor collects what changes in a text.
+type editor struct {
+	*places
+	style   style
+	splices []splice
+}
+
+// splice replaces a part of the text.
+type splice struct {
+	start, end int
+	text       string
+	// depth orders what is inserted at one place: the inner comes first.
+	depth int
+}
+
+func (e *editor) splice(start, end int, text string) {
+	e.splices = append(e.splices, splice{start: start, end: end, text: text})
+}
+
+// result returns the changed text.
+func (e *editor) result() []byte {
+	sort.SliceStable(e.splices, func(i, j int) bool {
+		a, b := e.splices[i], e.splices[j]
+		return a.start < b.start || (a.start == b.start && a.depth > b.depth)
+	})
+	var text bytes.Buffer
+	at := 0
+	for _, one := range e.splices {
+		text.Write(e.text[at:max(at, one.start)])
+		text.WriteString(one.text)
+		at = max(at, one.end)
+	}
+	text.Write(e.text[at:])
+	return text.Bytes()
+}
+
+// lined gives lines the line end of the text.
+func (e *editor) lined(lines string) string {
+	lines = strings.ReplaceAll(lines, "\r\n", "\n")
+	if e.newline != "\n" {
+		lines = strings.ReplaceAll(lines, "\n", e.newline)
+	}
+	return lines
+}
+
+func (e *editor) change(one *changes) error {
+	if isFlow(one.mapping) {
+		return e.changeInBraces(one)
+	}
+	return e.changeLines(one)
+}
+
+// changeLines changes a mapping that stands in lines.
+func (e *editor) changeLines(one *changes) error {
+	if len(one.mapping.Content) == 0 {
+		return errUnusual
+	}
+	indent := one.mapping.Content[0].Column - 1
+	added, err := e.setLines(one, indent)
+	if err != nil {
+		return err
+	}
+	if len(one.gone) > 0 && len(one.gone) == len(one.mapping.Content)/2 {
+		return e.replaceAll(one, strings.TrimLeft(added, " "))
+	}
+	for key := range one.gone {
+		if err := e.remove(one.mapping, key); err != nil {
+			return err
 		}
-		end = start
 	}
-	return end, nil
+	if added == "" {
+		return nil
+	}
+	end, err := e.endOfLines(one.mapping, indent)
+	if err != nil {
+		return err
+	}
+	e.insertLines(end, added, indent)
+	return nil
 }
 
-// add sets a key of a mapping that exists.
-func (s *source) add(pointer string, value any) ([]byte, error) {
-	parent, key, err := parentOf(s.root, pointer)
-	if err != nil {
-		return nil, err
-	}
-	if keyIndex(parent, key) >= 0 {
-		return s.replace(parent, key, value)
-	}
-	if isFlow(parent) {
-		return s.addInBraces(parent, key, value)
-	}
-	return s.addLines(parent, func(indent int) string { return s.style.entry(indent, key, value) })
-}
-
-// addLines adds an entry behind the last one of a mapping in lines.
-func (s *source) addLines(parent *yaml.Node, render func(indent int) string) ([]byte, error) {
-	if isFlow(parent) || len(parent.Content) == 0 {
-		return nil, errUnusual
-	}
-	indent := parent.Content[0].Column - 1
-	end, err := s.end(parent, indent)
-	if err != nil {
-		return nil, err
-	}
-	entry := strings.Repeat(" ", indent) + render(indent)
-	if end > 0 && s.text[end-1] != '\n' {
-		entry = "\n" + strings.TrimSuffix(entry, "\n")
-	}
-	return s.splice(end, end, entry), nil
-}
-
-// addInBraces adds an entry in front of the first one of a mapping in braces,
-// written as JSON, which is YAML too.
-func (s *source) addInBraces(parent *yaml.Node, key string, value any) ([]byte, error) {
-	at := s.offset(parent)
-	if at >= len(s.text) || s.text[at] != '{' {
-		return nil, errUnusual
-	}
-	entry, err := jsonEntry(key, value)
-	if err != nil {
-		return nil, err
-	}
-	if len(parent.Content) > 0 {
-		first := s.offset(parent.Content[0])
-		gap := string(s.text[at+1 : first])
-		if !strings.Contains(gap, "\n") {
-			gap = " "
+// setLines gives keys that are there new values, and returns the entries of those
+// that are not.
+func (e *editor) setLines(one *changes, indent int) (string, error) {
+	var added strings.Builder
+	for _, key := range one.order {
+		value, err := e.resolved(one.set[key], indent+e.style.step)
+		if err != nil {
+			return "", err
 		}
-		return s.splice(first, first, entry+","+gap), nil
+		if i := keyIndex(one.mapping, key); i >= 0 && !one.gone[key] {
+			if err := e.replace(one.mapping.Content[i], one.mapping.Content[i+1], indent, key, value); err != nil {
+				return "", err
+			}
+			continue
+		}
+		added.WriteString(strings.Repeat(" ", indent) + e.style.entry(indent, key, value))
 	}
-	return s.splice(at+1, at+1, entry), nil
+	return added.String(), nil
 }
 
-// replace writes an entry anew, in its place.
-func (s *source) replace(parent *yaml.Node, key string, value any) ([]byte, error) {
-	start, end, err := s.entry(parent, key)
+// insertLines inserts lines at an offset where a line begins, or at the end.
+func (e *editor) insertLines(at int, lines string, depth int) {
+	lines = e.lined(lines)
+	before := at // what stays in front of the lines ends there
+	for _, one := range e.splices[max(0, len(e.splices)-2):] {
+		if one.end == at && one.text == "" {
+			before = one.start
+		}
+	}
+	switch {
+	case at == 0 || e.text[at-1] == '\n':
+	case before < at && e.text[before-1] == '\n':
+		lines = strings.TrimSuffix(lines, e.newline)
+	default:
+		lines = e.newline + strings.TrimSuffix(lines, e.newline)
+	}
+	e.splices = append(e.splices, splice{start: at, end: at, text: lines, depth: depth})
+}
+
+// resolved puts the text of what is moved, indented by columns, in its place.
+func (e *editor) resolved(value any, columns int) (any, error) {
+	object, ok := value.(map[string]any)
+	if !ok {
+		return value, nil
+	}
+	for key, inner := range object {
+		from, ok := inner.(moved)
+		if !ok {
+			continue
+		}
+		start, err := e.colon(from.key)
+		if err != nil {
+			return nil, err
+		}
+		_, end, err := e.entry(from.key, from.value)
+		if err != nil {
+			return nil, err
+		}
+		text := strings.ReplaceAll(string(e.text[start:end]), "\r\n", "\n")
+		if !strings.HasSuffix(text, "\n") {
+			text += "\n"
+		}
+		object[key] = verbatim(shift(text, columns-(from.key.Column-1)))
+	}
+	return object, nil
+}
+
+// replaceAll replaces all entries of a mapping.
+func (e *editor) replaceAll(one *changes, entries string) error {
+	first, last := one.mapping.Content[0], len(one.mapping.Content)-2
+	_, end, err := e.entry(one.mapping.Content[last], one.mapping.Content[last+1])
+	if err != nil || entries == "" {
+		return errUnusual
+	}
+	entries = e.lined(entries)
+	if e.text[end-1] != '\n' {
+		entries = strings.TrimSuffix(entries, e.newline)
+	}
+	e.splice(e.offset(first), end, entries)
+	return nil
+}
+
+// replace gives an entry in lines another value. A comment behind it stays.
+func (e *editor) replace(key, old *yaml.Node, indent int, name string, value any) error {
+	colon, err := e.colon(key)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	entry := s.style.entry(parent.Content[0].Column-1, key, value)
-	if s.text[end-1] != '\n' {
-		entry = strings.TrimSuffix(entry, "\n")
+	end, err := e.end(old)
+	if isEmpty(old) {
+		end = colon
 	}
-	return s.splice(start, end, entry), nil
+	lineEnd := e.endOfLine(max(end, 0))
+	if err != nil || !isRest(e.text[end:lineEnd]) {
+		return e.replaceEntry(key, old, indent, name, value)
+	}
+	lines := e.style.value(indent, value)
+	rest, isBlock := strings.CutPrefix(lines, "\n")
+	if !isBlock {
+		e.splice(colon, end, strings.TrimSuffix(lines, "\n"))
+		return nil
+	}
+	e.splice(colon, end, "")
+	e.insertLines(lineEnd+lengthOfLineEnd(e.text[lineEnd:]), rest, indent)
+	return nil
+}
+
+// isRest is true for what may follow a value on its line.
+func isRest(text []byte) bool {
+	content := bytes.TrimLeft(text, " \t")
+	return len(content) == 0 || (content[0] == '#' && len(content) < len(text))
+}
+
+// replaceEntry writes an entry anew, in its place.
+func (e *editor) replaceEntry(key, old *yaml.Node, indent int, name string, value any) error {
+	start, end, err := e.entry(key, old)
+	if err != nil {
+		return err
+	}
+	entry := e.lined(e.style.entry(indent, name, value))
+	if e.text[end-1] != '\n' {
+		entry = strings.TrimSuffix(entry, e.newline)
+	}
+	e.splice(start, end, entry)
+	return nil
 }
 
 // entry returns the offsets of an entry of a mapping in lines: from its key to
 // the end of its last line.
-func (s *source) entry(parent *yaml.Node, key string) (start, end int, err error) {
-	i := keyIndex(parent, key)
-	if i < 0 || isFlow(parent) || anchored(parent.Content[i+1]) {
+func (e *editor) entry(key, value *yaml.Node) (start, end int, err error) {
+	if anchored(value) {
 		return 0, 0, errUnusual
 	}
-	name, value := parent.Content[i], parent.Content[i+1]
-	end, err = s.end(value, name.Column)
-	return s.offset(name), end, err
+	end, err = e.endOfLines(value, key.Column)
+	return e.offset(key), end, err
 }
 
-func (s *source) remove(pointer string) ([]byte, error) {
-	parent, key, err := parentOf(s.root, pointer)
+func (e *editor) remove(mapping *yaml.Node, key string) error {
+	i := keyIndex(mapping, key)
+	start, end, err := e.entry(mapping.Content[i], mapping.Content[i+1])
 	if err != nil {
-		return nil, err
+		return err
 	}
-	if isFlow(parent) {
-		return s.removeInBraces(parent, key)
-	}
-	start, end, err := s.entry(parent, key)
-	if err != nil {
-		return nil, err
-	}
-	i := keyIndex(parent, key)
-	lineStart := s.lines[parent.Content[i].Line-1]
-	if len(bytes.TrimSpace(s.text[lineStart:start])) == 0 {
-		return s.splice(lineStart, end, ""), nil
+	lineStart := e.lines[mapping.Content[i].Line-1]
+	if len(bytes.TrimSpace(e.text[lineStart:start])) == 0 {
+		e.splice(lineStart, end, "")
+		return nil
 	}
 	// The key stands behind the dash of a list: the next one takes its place.
-	if i+2 >= len(parent.Content) {
-		return nil, errUnusual
+	if i+2 >= len(mapping.Content) {
+		return errUnusual
 	}
-	return s.splice(start, s.offset(parent.Content[i+2]), ""), nil
+	e.splice(start, e.offset(mapping.Content[i+2]), "")
+	return nil
 }
 
-// removeInBraces takes away an entry whose value is a plain word.
-func (s *source) removeInBraces(parent *yaml.Node, key string) ([]byte, error) {
-	i := keyIndex(parent, key)
-	if i < 0 {
-		return nil, errUnusual
+// changeInBraces changes a mapping that stands in braces.
+func (e *editor) changeInBraces(one *changes) error {
+	if e.text[e.offset(one.mapping)] != '{' || anchored(one.mapping) {
+		return errUnusual
 	}
-	value := parent.Content[i+1]
-	if value.Kind != yaml.ScalarNode || value.Style != 0 || anchored(value) {
-		return nil, errUnusual
-	}
-	start, end := s.offset(parent.Content[i]), s.offset(value)+len(value.Value)
-	if i+2 < len(parent.Content) {
-		return s.splice(start, s.offset(parent.Content[i+2]), ""), nil
-	}
-	comma := bytes.LastIndexByte(s.text[:start], ',')
-	if i == 0 || comma < 0 || len(bytes.TrimSpace(s.text[comma+1:start])) > 0 {
-		return nil, errUnusual
-	}
-	return s.splice(comma, end, ""), nil
-}
-
-// move takes an entry away and puts its very text below another mapping.
-func (s *source) move(from, to string) ([]byte, error) {
-	parent, key, err := parentOf(s.root, from)
-	if err != nil {
-		return nil, err
-	}
-	start, end, err := s.entry(parent, key)
-	if err != nil {
-		return nil, err
-	}
-	name := parent.Content[keyIndex(parent, key)]
-	entry, plain := strings.CutPrefix(string(s.text[start:end]), key)
-	if !plain || name.Style != 0 {
-		return nil, errUnusual
-	}
-	text, err := s.remove(from)
-	if err != nil {
-		return nil, err
-	}
-	rest, err := newSource(Document{Text: text, Line: 1})
-	if err != nil {
-		return nil, err
-	}
-	target, newKey, err := parentOf(rest.root, to)
-	if err != nil {
-		return nil, err
-	}
-	return rest.addLines(target, func(indent int) string {
-		moved := shift(newKey+entry, indent-(name.Column-1))
-		if !strings.HasSuffix(moved, "\n") {
-			moved += "\n"
+	var added []string
+	for _, key := range one.order {
+		value, err := e.inBraces(one.mapping, one.set[key])
+		if err != nil {
+			return err
 		}
-		return moved
-	})
+		if i := keyIndex(one.mapping, key); i >= 0 && !one.gone[key] {
+			if err := e.replaceInBraces(one.mapping.Content[i], one.mapping.Content[i+1], value); err != nil {
+				return err
+			}
+			continue
+		}
+		added = append(added, e.flowScalar(one.mapping, key)+": "+value)
+	}
+	kept, err := e.removeInBraces(one)
+	if err != nil {
+		return err
+	}
+	return e.addInBraces(one.mapping, kept, added)
+}
+
+func (e *editor) replaceInBraces(key, old *yaml.Node, value string) error {
+	colon, err := e.colon(key)
+	if err != nil {
+		return err
+	}
+	end, err := e.end(old)
+	if err != nil {
+		return err
+	}
+	e.splice(colon, max(end, colon), " "+value)
+	return nil
+}
+
+// removeInBraces takes entries away, with the comma in front of them, or else
+// behind them. It returns how many entries are left.
+func (e *editor) removeInBraces(one *changes) (kept int, err error) {
+	entries := one.mapping.Content
+	if len(one.gone) == 0 {
+		return len(entries) / 2, nil
+	}
+	before := -1 // the end of the last entry that stays
+	for i := 0; i < len(entries); i += 2 {
+		end, err := e.end(entries[i+1])
+		if err != nil {
+			return 0, err
+		}
+		switch {
+		case !one.gone[entries[i].Value]:
+			kept, before = kept+1, end
+		case i+2 < len(entries):
+			e.splice(e.offset(entries[i]), e.offset(entries[i+2]), "")
+		case before >= 0:
+			e.splice(before, end, "")
+		default:
+			e.splice(e.offset(entries[0]), end, "")
+		}
+	}
+	return kept, nil
+}
+
+// addInBraces adds entries behind the last one.
+func (e *editor) addInBraces(mapping *yaml.Node, kept int, added []string) error {
+	if len(added) == 0 {
+		return nil
+	}
+	open := e.offset(mapping) + 1
+	if len(mapping.Content) == 0 {
+		e.splice(open, open, strings.Join(added, ", "))
+		return nil
+	}
+	end, err := e.end(mapping.Content[len(mapping.Content)-1])
+	if err != nil {
+		return err
+	}
+	gap := string(e.text[open:e.offset(mapping.Content[0])])
+	if strings.TrimSpace(gap) != "" || !strings.Contains(gap, "\n") {
+		gap = " "
+	}
+	entries := strings.Join(added, ","+gap)
+	if kept == 0 {
+		e.splice(end, end, entries)
+		return nil
+	}
+	if line := e.endOfLine(end); gap != " " && isRest(e.text[end:line]) {
+		// A comment behind the last entry stays there.
+		e.splice(end, end, ",")
+		e.splice(line, line, gap+entries)
+		return nil
+	}
+	e.splice(end, end, ","+gap+entries)
+	return nil
+}
+
+// inBraces renders a value for a mapping in braces.
+func (e *editor) inBraces(mapping *yaml.Node, value any) (string, error) {
+	switch of := value.(type) {
+	case moved:
+		end, err := e.end(of.value)
+		if err != nil {
+			return "", err
+		}
+		return string(e.text[e.offset(of.value):end]), nil
+	case []string:
+		texts := make([]string, 0, len(of))
+		for _, one := range of {
+			texts = append(texts, e.flowScalar(mapping, one))
+		}
+		return "[" + strings.Join(texts, ", ") + "]", nil
+	case map[string]string:
+		entries := make(map[string]any, len(of))
+		for key, one := range of {
+			entries[key] = one
+		}
+		return e.inBraces(mapping, entries)
+	case map[string]any:
+		texts := make([]string, 0, len(of))
+		for _, key := range slices.Sorted(maps.Keys(of)) {
+			inner, err := e.inBraces(mapping, of[key])
+			if err != nil {
+				return "", err
+			}
+			texts = append(texts, e.flowScalar(mapping, key)+": "+inner)
+		}
+		return "{" + strings.Join(texts, ", ") + "}", nil
+	case string:
+		return e.flowScalar(mapping, of), nil
+	}
+	return "", errUnusual
+}
+
+// flowScalar renders a text as the mapping has its own: JSON where that is JSON.
+func (e *editor) flowScalar(mapping *yaml.Node, text string) string {
+	isJSON := e.style.json
+	if len(mapping.Content) > 0 {
+		isJSON = mapping.Content[0].Style&yaml.DoubleQuotedStyle != 0
+	}
+	if isJSON {
+		return quoted(text)
+	}
+	return scalar(text)
 }
 
 // shift indents all lines but the first by more columns, or fewer.
@@ -293,14 +440,4 @@ func shift(text string, columns int) string {
 		}
 	}
 	return strings.Join(lines, "")
-}
-
-func (s *source) splice(start, end int, text string) []byte {
-	return append(append(bytes.Clone(s.text[:start]), text...), s.text[end:]...)
-}
-
-func isFlow(node *yaml.Node) bool { return node.Style&yaml.FlowStyle != 0 }
-
-func anchored(node *yaml.Node) bool {
-	return node.Anchor != "" || node.Kind == yaml.AliasNode || node.Style&yaml.TaggedStyle != 0
 }

@@ -13,6 +13,8 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+
+	"github.com/bmatcuk/doublestar/v4"
 )
 
 // Stdin is the argument that stands for standard input.
@@ -22,6 +24,9 @@ const Stdin = "-"
 type File struct {
 	// Name is how the user named it, "stdin" for standard input.
 	Name string
+	// Patch is true for a file that a kustomization beside the files uses as a
+	// patch: what is in it is a part of an object.
+	Patch bool
 
 	path string
 }
@@ -30,6 +35,7 @@ type File struct {
 type Files struct {
 	List []File
 
+	by      Finder
 	spooled []string
 }
 
@@ -40,13 +46,48 @@ type Files struct {
 // it. A name that does not exist and a directory without manifests are errors:
 // a check that looked at nothing must not look like one that found nothing.
 func Find(arguments []string, stdin io.Reader) (*Files, error) {
-	files := &Files{}
+	return Finder{}.Find(arguments, stdin)
+}
+
+// Finder finds files with choices.
+type Finder struct {
+	// Exclude are patterns of paths that are left out, as named or below what is
+	// named; "**" stands for any number of folders.
+	Exclude []string
+	// AllowEmpty is true if a directory without manifests is no error.
+	AllowEmpty bool
+}
+
+// Find is [Find] with the choices of the Finder.
+func (by Finder) Find(arguments []string, stdin io.Reader) (*Files, error) {
+	files := &Files{by: by}
+	for _, pattern := range by.Exclude {
+		if !doublestar.ValidatePattern(pattern) {
+			return nil, fmt.Errorf("looking for manifests: %q is no pattern of paths; write for example \"**/templates/**\"", pattern)
+		}
+	}
 	for _, argument := range arguments {
 		if err := files.add(argument, stdin); err != nil {
 			return nil, errors.Join(err, files.Close())
 		}
 	}
+	files.markPatches()
 	return files, nil
+}
+
+// excluded is true for a path that a pattern matches, or whose name or a folder of
+// it does.
+func (by Finder) excluded(path string) bool {
+	path = strings.TrimPrefix(filepath.ToSlash(filepath.Clean(path)), "./")
+	for _, pattern := range by.Exclude {
+		pattern = strings.TrimPrefix(pattern, "./")
+		for _, form := range []string{pattern, "**/" + pattern, strings.TrimSuffix(pattern, "/") + "/**", "**/" + strings.TrimSuffix(pattern, "/") + "/**"} {
+			if matches, err := doublestar.Match(form, path); err == nil && matches {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // Close removes what Find left behind.
@@ -76,9 +117,9 @@ func (f *Files) add(argument string, stdin io.Reader) error {
 		switch {
 		case err != nil:
 			return err
-		case entry.IsDir() && path != argument && strings.HasPrefix(entry.Name(), "."):
-			return fs.SkipDir
-		case !entry.IsDir() && slices.Contains([]string{".yaml", ".yml", ".json"}, filepath.Ext(path)):
+		case entry.IsDir():
+			return f.enter(argument, path)
+		case slices.Contains([]string{".yaml", ".yml", ".json"}, filepath.Ext(path)):
 			f.append(path)
 		}
 		return nil
@@ -86,13 +127,24 @@ func (f *Files) add(argument string, stdin io.Reader) error {
 	if err != nil {
 		return fmt.Errorf("looking for manifests: %w", err)
 	}
-	if len(f.List) == before {
+	if len(f.List) == before && !f.by.AllowEmpty {
 		return fmt.Errorf("looking for manifests: nothing in %s ends in .yaml, .yml or .json", argument)
 	}
 	return nil
 }
 
+// enter says whether to look into a folder below the one that was named.
+func (f *Files) enter(named, path string) error {
+	if path != named && (strings.HasPrefix(filepath.Base(path), ".") || f.by.excluded(path)) {
+		return fs.SkipDir
+	}
+	return nil
+}
+
 func (f *Files) append(path string) {
+	if f.by.excluded(path) {
+		return
+	}
 	file := File{Name: filepath.ToSlash(path), path: path}
 	if !slices.Contains(f.List[max(0, len(f.List)-1):], file) {
 		f.List = append(f.List, file)

@@ -34,63 +34,22 @@ type Object struct {
 	// list, "/items/0".
 	Pointer string
 
-	node *yaml.Node
-	line int
+	node    *yaml.Node
+	content *Content
 }
 
-// Parse returns the objects of the document, those of a List one by one. A
-// document without content, and one that is no object, has none. The error is a
-// *SyntaxError.
-func (d Document) Parse() ([]Object, error) {
-	root, err := d.root()
-	if err != nil || root == nil {
-		return nil, err
-	}
-	value, err := d.decode(root)
-	if err != nil {
-		return nil, err
-	}
-	object, ok := value.(map[string]any)
-	if !ok {
-		return nil, nil
-	}
-	items, isList := object["items"].([]any)
-	if kind, _ := object["kind"].(string); !isList || !strings.HasSuffix(kind, "List") {
-		return []Object{{Value: object, node: root, line: d.Line}}, nil
-	}
-	nodes := lookUp(root, "items")
-	objects := make([]Object, 0, len(items))
-	for i, item := range items {
-		if one, ok := item.(map[string]any); ok {
-			objects = append(objects, Object{
-				Value: one, Pointer: fmt.Sprintf("/items/%d", i),
-				node: resolve(nodes.Content[i]), line: d.Line,
-			})
-		}
-	}
-	return objects, nil
-}
+// templateHint follows what is wrong with a text that has the braces of a template.
+const templateHint = "; is this a template that was not rendered?"
 
-// root parses the text; nil for a document without content.
-func (d Document) root() (*yaml.Node, error) {
-	var document yaml.Node
-	if err := yaml.Unmarshal(d.Text, &document); err != nil {
-		return nil, d.syntaxError(err)
-	}
-	if len(document.Content) == 0 {
-		return nil, nil
-	}
-	return document.Content[0], nil
-}
-
-func (d Document) syntaxError(err error) error {
+func (c *Content) syntaxError(err error) error {
+	d := c.document
 	var loading *yaml.LoadError
 	if !errors.As(err, &loading) {
 		return &SyntaxError{Line: d.Line, Column: 1, Problem: err.Error()}
 	}
 	// What was begun and does not end is noticed behind the last line, where
 	// there is nothing to look at.
-	mark, lines := loading.Mark, bytes.Count(bytes.TrimSpace(d.Text), []byte("\n"))+1
+	mark, lines := loading.Mark, bytes.Count(bytes.TrimSpace(c.text), []byte("\n"))+1
 	if mark.Line > lines {
 		mark = loading.ContextMark
 	}
@@ -98,6 +57,9 @@ func (d Document) syntaxError(err error) error {
 		mark.Line, mark.Column = lines, 1
 	}
 	problem := loading.Message
+	if bytes.Contains(c.text, []byte("{{")) {
+		problem += templateHint
+	}
 	if loading.ContextMsg != "" {
 		problem += " " + loading.ContextMsg
 	}
@@ -120,7 +82,13 @@ func (o Object) Locate(path string) (line, column int) {
 		}
 		node, at = resolve(value), key
 	}
-	return o.line + at.Line - 1, at.Column
+	return o.content.document.Line + at.Line - 1, at.Column
+}
+
+// Source returns a line of the stream that [Object.Locate] returned, without its
+// end.
+func (o Object) Source(line int) string {
+	return o.content.line(line - o.content.document.Line + 1)
 }
 
 // child returns the entry of a mapping or the item of a sequence, and the node

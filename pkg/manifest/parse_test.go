@@ -17,7 +17,7 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"github.com/extauth-guard/extauth-guard/pkg/manifest"
-	"github.com/extauth-guard/extauth-guard/test/checkout"
+	"github.com/extauth-guard/extauth-guard/test/harness/checkout"
 )
 
 func split(t *testing.T, text string) []manifest.Document {

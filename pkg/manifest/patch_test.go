@@ -160,19 +160,19 @@ spec:
 		"a rule in braces": {
 			text:  "spec:\n  rules: [{noAuth: true, path: /a}, {path: /ö, methods: [GET]}] # all\n",
 			edits: apirule.Edits{Rules: []apirule.Edit{{Replaces: apirule.NoAuth, Authorizers: []string{"x"}}, fill(1, "a", "b")}},
-			want: "spec:\n  rules: [{\"extAuth\": {\"authorizers\":[\"x\"]}, path: /a}, " +
-				"{\"extAuth\": {\"authorizers\":[\"a\",\"b\"]}, path: /ö, methods: [GET]}] # all\n",
+			want: "spec:\n  rules: [{path: /a, extAuth: {authorizers: [x]}}, " +
+				"{path: /ö, methods: [GET], extAuth: {authorizers: [a, b]}}] # all\n",
 		},
 		"JSON stays JSON": {
 			text:  "{\n  \"metadata\": {\n    \"name\": \"a\"\n  },\n  \"spec\": {\n    \"rules\": [\n      {\n        \"path\": \"/a\"\n      }\n    ]\n  }\n}\n",
 			edits: apirule.Edits{Rules: []apirule.Edit{fill(0, "oauth2-proxy")}, Provenance: &record},
-			want: "{\n  \"metadata\": {\n    \"annotations\": {\"extauth-guard.io/injected\":\"[{\\\"rule\\\":0}]\"},\n    \"name\": \"a\"\n  },\n" +
-				"  \"spec\": {\n    \"rules\": [\n      {\n        \"extAuth\": {\"authorizers\":[\"oauth2-proxy\"]},\n        \"path\": \"/a\"\n      }\n    ]\n  }\n}\n",
+			want: "{\n  \"metadata\": {\n    \"name\": \"a\",\n    \"annotations\": {\"extauth-guard.io/injected\": \"[{\\\"rule\\\":0}]\"}\n  },\n" +
+				"  \"spec\": {\n    \"rules\": [\n      {\n        \"path\": \"/a\",\n        \"extAuth\": {\"authorizers\": [\"oauth2-proxy\"]}\n      }\n    ]\n  }\n}\n",
 		},
 		"windows line ends": {
 			text:  "spec:\r\n  rules:\r\n  - path: /a\r\n\r\nstatus: {}\r\n",
 			edits: apirule.Edits{Rules: []apirule.Edit{fill(0, "oauth2-proxy")}},
-			want:  "spec:\r\n  rules:\r\n  - path: /a\r\n    extAuth:\n      authorizers:\n      - oauth2-proxy\n\r\nstatus: {}\r\n",
+			want:  "spec:\r\n  rules:\r\n  - path: /a\r\n    extAuth:\r\n      authorizers:\r\n      - oauth2-proxy\r\n\r\nstatus: {}\r\n",
 		},
 		"in front of the end marker": {
 			text:  "---\nspec:\n  rules:\n  - path: /a\n...\n",
@@ -196,9 +196,9 @@ spec:
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {
 			document := manifest.Document{Text: []byte(tc.text), Line: 1}
-			objects, err := document.Parse()
+			content, err := document.Read()
 			require.NoError(t, err)
-			got, err := document.Patch("", apirule.JSONPatch(apirule.Parse(objects[0].Value, ""), tc.edits))
+			got, err := content.Patch([]manifest.Patch{{Operations: apirule.JSONPatch(apirule.Parse(content.Objects[0].Value, ""), tc.edits)}})
 			require.NoError(t, err)
 			assert.Empty(t, cmp.Diff(tc.want, string(got)), "(-want +got)")
 		})
@@ -207,14 +207,18 @@ spec:
 
 func TestPatchAnItemOfAList(t *testing.T) {
 	document := manifest.Document{Line: 1, Text: []byte("kind: List\nitems:\n- a: 1\n- spec:\n    rules:\n    - path: /\n")}
-	got, err := document.Patch("/items/1", apirule.JSONPatch(apirule.View{}, apirule.Edits{Rules: []apirule.Edit{fill(0, "oauth2-proxy")}}))
+	content, err := document.Read()
+	require.NoError(t, err)
+	got, err := content.Patch([]manifest.Patch{{Pointer: "/items/1", Operations: apirule.JSONPatch(apirule.View{}, apirule.Edits{Rules: []apirule.Edit{fill(0, "oauth2-proxy")}})}})
 	require.NoError(t, err)
 	assert.Equal(t, string(document.Text)+"      extAuth:\n        authorizers:\n        - oauth2-proxy\n", string(got))
 }
 
 func TestPatchRefusesToChangeTwoPlaces(t *testing.T) {
 	document := manifest.Document{Line: 1, Text: []byte("spec:\n  rules:\n  - &r\n    path: /\n  - *r\n")}
-	_, err := document.Patch("", apirule.JSONPatch(apirule.View{}, apirule.Edits{Rules: []apirule.Edit{fill(0, "oauth2-proxy")}}))
+	content, err := document.Read()
+	require.NoError(t, err)
+	_, err = content.Patch([]manifest.Patch{{Operations: apirule.JSONPatch(apirule.View{}, apirule.Edits{Rules: []apirule.Edit{fill(0, "oauth2-proxy")}})}})
 	require.Error(t, err, "the second rule would change as well")
 }
 
@@ -226,11 +230,12 @@ func TestPatchEveryRuleOfTheCorpus(t *testing.T) {
 		raw, err := os.ReadFile(file)
 		require.NoError(t, err)
 		for _, document := range split(t, string(raw)) {
-			objects, err := document.Parse()
+			content, err := document.Read()
 			if err != nil {
 				continue
 			}
-			for _, object := range objects {
+			var patches []manifest.Patch
+			for _, object := range content.Objects {
 				view := apirule.Parse(object.Value, "")
 				var edits apirule.Edits
 				for _, rule := range view.Rules {
@@ -243,11 +248,12 @@ func TestPatchEveryRuleOfTheCorpus(t *testing.T) {
 				}
 				record := "[]"
 				edits.Provenance = &record
-				got, err := document.Patch(object.Pointer, apirule.JSONPatch(view, edits))
-				require.NoError(t, err, filepath.Base(file))
-				assert.Subset(t, strings.Split(string(got), "\n"), comments(string(document.Text)), filepath.Base(file))
-				patched++
+				patches = append(patches, manifest.Patch{Pointer: object.Pointer, Operations: apirule.JSONPatch(view, edits)})
 			}
+			got, err := content.Patch(patches)
+			require.NoError(t, err, filepath.Base(file))
+			assert.Subset(t, strings.Split(string(got), "\n"), comments(string(document.Text)), filepath.Base(file))
+			patched += len(patches)
 		}
 	}
 	assert.Greater(t, patched, 10)

@@ -4,10 +4,12 @@
 package manifest
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"regexp"
 	"sort"
+	"strconv"
 	"strings"
 
 	"go.yaml.in/yaml/v4"
@@ -19,23 +21,37 @@ type style struct {
 	step int
 	// dash is by how much the dash of a list is indented below its key.
 	dash int
+	// json is true where keys are in double quotes.
+	json bool
 }
 
-// styleOf takes the style from the first places that show it.
-func styleOf(nodes []*yaml.Node) style {
+// verbatim is a text that follows the colon of a key as it is.
+type verbatim string
+
+// styleOf takes the style of an object from the first places that show it.
+func styleOf(object *yaml.Node) style {
 	found := style{step: -1, dash: -1}
-	for _, node := range nodes {
-		if node.Kind == yaml.MappingNode && !isFlow(node) {
-			for i := 0; i+1 < len(node.Content); i += 2 {
-				found.learn(node.Content[i], node.Content[i+1])
-			}
-		}
-	}
+	found.json = len(object.Content) > 0 && object.Content[0].Style&yaml.DoubleQuotedStyle != 0
+	found.walk(object)
 	if found.step <= 0 {
 		found.step = 2
 	}
 	found.dash = max(found.dash, 0)
 	return found
+}
+
+func (s *style) walk(node *yaml.Node) {
+	if s.step >= 0 && s.dash >= 0 {
+		return
+	}
+	if node.Kind == yaml.MappingNode && !isFlow(node) {
+		for i := 0; i+1 < len(node.Content); i += 2 {
+			s.learn(node.Content[i], node.Content[i+1])
+		}
+	}
+	for _, inner := range node.Content {
+		s.walk(inner)
+	}
 }
 
 // learn looks at the value of a key, if it stands in lines of its own.
@@ -59,6 +75,8 @@ func (s style) entry(indent int, key string, value any) string {
 
 func (s style) value(indent int, value any) string {
 	switch of := value.(type) {
+	case verbatim:
+		return string(of)
 	case []string:
 		var text strings.Builder
 		text.WriteString("\n")
@@ -94,6 +112,9 @@ var plain = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9]*([-./][A-Za-z0-9]+)*$`)
 
 // scalar renders a text.
 func scalar(text string) string {
+	if strings.ContainsFunc(text, func(r rune) bool { return !strconv.IsPrint(r) }) {
+		return quoted(text)
+	}
 	_, isBool := oldBool(text)
 	switch strings.ToLower(text) {
 	case "true", "false", "null":
@@ -105,14 +126,11 @@ func scalar(text string) string {
 	return "'" + strings.ReplaceAll(text, "'", "''") + "'"
 }
 
-func jsonEntry(key string, value any) (string, error) {
-	name, err := json.Marshal(key)
-	if err != nil {
-		return "", fmt.Errorf("encoding a key: %w", err)
-	}
-	raw, err := json.Marshal(value)
-	if err != nil {
-		return "", fmt.Errorf("encoding a value: %w", err)
-	}
-	return string(name) + ": " + string(raw), nil
+// quoted renders a text as JSON, which is YAML too.
+func quoted(text string) string {
+	var raw bytes.Buffer
+	encoder := json.NewEncoder(&raw)
+	encoder.SetEscapeHTML(false)
+	_ = encoder.Encode(text) // a text can be encoded, and a buffer written
+	return strings.TrimSuffix(raw.String(), "\n")
 }

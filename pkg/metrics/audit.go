@@ -32,7 +32,7 @@ func NewAudit(registerer prometheus.Registerer) (*Audit, error) {
 		return prometheus.NewCounter(prometheus.CounterOpts{Namespace: namespace, Name: name, Help: help})
 	}
 	a := &Audit{
-		hosts:       gauge("exposed_hosts", "Exposed hosts, by protection (extauth, jwt, partial, open, unguarded or unknown).", "protection"),
+		hosts:       gauge("exposed_hosts", "Exposed hosts, by namespace, kind (APIRule or VirtualService) and verdict (NotEnforced, Open, Unknown, Blocked or Protected).", "namespace", "kind", "verdict"),
 		findings:    gauge("audit_findings", "Findings on stored APIRules, by code and namespace.", "code", "namespace"),
 		exemptions:  gauge("exemptions", "Exemptions of ExtAuthPolicies, by policy and state (active or expired).", "policy", "state"),
 		daysLeft:    gauge("exemption_days_left", "Days until the next active exemption of an ExtAuthPolicy ends.", "policy"),
@@ -56,14 +56,19 @@ type CodeIn struct {
 	Code, Namespace string
 }
 
+// HostsIn are the hosts with one verdict that objects of a kind in a namespace expose.
+type HostsIn struct {
+	Namespace, Kind, Verdict string
+}
+
 // Show replaces all values.
-func (a *Audit) Show(hosts map[string]int, findings map[CodeIn]int, exemptions map[string]Exemptions) {
+func (a *Audit) Show(hosts map[HostsIn]int, findings map[CodeIn]int, exemptions map[string]Exemptions) {
 	if a == nil {
 		return
 	}
 	a.Reset()
-	for protection, count := range hosts {
-		a.hosts.WithLabelValues(protection).Set(float64(count))
+	for of, count := range hosts {
+		a.hosts.WithLabelValues(of.Namespace, of.Kind, of.Verdict).Set(float64(count))
 	}
 	for of, count := range findings {
 		a.findings.WithLabelValues(of.Code, of.Namespace).Set(float64(count))

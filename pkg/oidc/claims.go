@@ -26,6 +26,19 @@ type Claims struct {
 	Expiry, NotBefore, IssuedAt time.Time
 	// EmailVerified is nil where the token does not say.
 	EmailVerified *bool
+
+	raw map[string]json.RawMessage
+}
+
+// Texts returns the one or the many strings that a claim has, and whether the token
+// has the claim at all.
+func (c Claims) Texts(claim string) ([]string, bool) {
+	raw, given := c.raw[claim]
+	var values audience
+	if !given || values.UnmarshalJSON(raw) != nil {
+		return nil, given
+	}
+	return values, true
 }
 
 // DecodeClaims reads a token for display. It does not verify anything, and the
@@ -45,7 +58,7 @@ func DecodeClaims(token string) (Claims, error) {
 	var payload struct {
 		Issuer        string      `json:"iss"`
 		Subject       string      `json:"sub"`
-		Email         string      `json:"email"`
+		Email         looseText   `json:"email"`
 		Audience      audience    `json:"aud"`
 		Expiry        numericDate `json:"exp"`
 		NotBefore     numericDate `json:"nbf"`
@@ -56,12 +69,17 @@ func DecodeClaims(token string) (Claims, error) {
 	if err := decodePart(parts[1], &payload); err != nil {
 		return Claims{}, fmt.Errorf("decoding the token's claims: %w", err)
 	}
+	var raw map[string]json.RawMessage
+	if err := decodePart(parts[1], &raw); err != nil {
+		return Claims{}, fmt.Errorf("decoding the token's claims: %w", err)
+	}
 	return Claims{
+		raw:           raw,
 		Algorithm:     header.Algorithm,
 		KeyID:         header.KeyID,
 		Issuer:        payload.Issuer,
 		Subject:       payload.Subject,
-		Email:         payload.Email,
+		Email:         string(payload.Email),
 		Scope:         string(payload.Scope),
 		Audience:      payload.Audience,
 		Expiry:        time.Time(payload.Expiry),
@@ -142,6 +160,19 @@ func (d *numericDate) UnmarshalJSON(b []byte) error {
 		return claimError("a time is not a number of seconds since 1970")
 	}
 	*d = numericDate(time.Unix(int64(seconds), 0).UTC())
+	return nil
+}
+
+// looseText is a string; anything else is shown as it is, as oauth2-proxy does not
+// mind (7.15, pkg/providers/util/claim_extractor.go).
+type looseText string
+
+func (t *looseText) UnmarshalJSON(b []byte) error {
+	var text string
+	if json.Unmarshal(b, &text) != nil {
+		text = string(b)
+	}
+	*t = looseText(text)
 	return nil
 }
 

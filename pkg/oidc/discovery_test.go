@@ -16,7 +16,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/extauth-guard/extauth-guard/pkg/oidc"
-	"github.com/extauth-guard/extauth-guard/test/oidcprovider"
+	"github.com/extauth-guard/extauth-guard/test/harness/oidcprovider"
 )
 
 func httpClient(t *testing.T, ca []byte) *http.Client {

@@ -51,6 +51,13 @@ type Expectation struct {
 	Issuer string
 	// ClientID is its --client-id.
 	ClientID string
+	// ExtraAudiences is its --oidc-extra-audience: further values that aud may have.
+	ExtraAudiences []string
+	// AudienceClaims is its --oidc-audience-claim: the claims that are read for the
+	// audience, in the order of preference; empty is aud.
+	AudienceClaims []string
+	// UnverifiedEmails is its --insecure-oidc-allow-unverified-email.
+	UnverifiedEmails bool
 }
 
 // notBeforeLeeway is how far ahead go-oidc, which oauth2-proxy verifies with,
@@ -124,15 +131,39 @@ func Explain(token Secret, want Expectation, now time.Time) []Problem {
 	if c.Issuer != want.Issuer {
 		add(ProblemIssuer, "iss is %q, oauth2-proxy expects %q to the letter", c.Issuer, want.Issuer)
 	}
-	if !slices.Contains(c.Audience, want.ClientID) {
-		add(ProblemAudience, "aud is %s, oauth2-proxy expects it to contain its client ID %q; let the provider set the audience, or configure --oidc-extra-audience",
-			describeAudience(c.Audience), want.ClientID)
+	if problem := explainAudience(c, want); problem != "" {
+		add(ProblemAudience, "%s", problem)
 	}
 	problems = append(problems, explainTimes(c, now)...)
-	if c.EmailVerified != nil && !*c.EmailVerified {
-		add(ProblemEmailUnverified, "email_verified is false; verify the address at the provider, or configure --insecure-oidc-allow-unverified-email")
+	if c.EmailVerified != nil && !*c.EmailVerified && !want.UnverifiedEmails {
+		add(ProblemEmailUnverified, "email_verified is false; verify the address at the provider, or configure --insecure-oidc-allow-unverified-email (now false)")
 	}
 	return problems
+}
+
+// explainAudience takes the first of the claims that the token has, as
+// oauth2-proxy does (7.15, pkg/providers/oidc/provider_verifier.go).
+func explainAudience(c Claims, want Expectation) string {
+	claims := want.AudienceClaims
+	if len(claims) == 0 {
+		claims = []string{"aud"}
+	}
+	name, audience := claims[0], []string(nil)
+	for _, claim := range slices.Backward(claims) {
+		if values, given := c.Texts(claim); given {
+			name, audience = claim, values
+		}
+	}
+	accepted := append([]string{want.ClientID}, want.ExtraAudiences...)
+	if slices.ContainsFunc(audience, func(each string) bool { return slices.Contains(accepted, each) }) {
+		return ""
+	}
+	expected := fmt.Sprintf("its client ID %q", want.ClientID)
+	if len(want.ExtraAudiences) > 0 {
+		expected += fmt.Sprintf(" or one of --oidc-extra-audience %q", want.ExtraAudiences)
+	}
+	return fmt.Sprintf("%s is %s, oauth2-proxy expects it to contain %s; let the provider set the audience, or configure --oidc-extra-audience or --oidc-audience-claim",
+		name, describeAudience(audience), expected)
 }
 
 func explainTimes(c Claims, now time.Time) []Problem {

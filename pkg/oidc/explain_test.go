@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
@@ -71,7 +72,7 @@ func TestDecodeClaims(t *testing.T) {
 				return
 			}
 			require.NoError(t, err)
-			assert.Empty(t, cmp.Diff(tc.want, got), "(-want +got)")
+			assert.Empty(t, cmp.Diff(tc.want, got, cmpopts.IgnoreUnexported(oidc.Claims{})), "(-want +got)")
 		})
 	}
 }
@@ -122,6 +123,34 @@ func TestExplain(t *testing.T) {
 			}
 			assert.Empty(t, cmp.Diff(tc.want, codes), "(-want +got)")
 			assert.Contains(t, strings.Join(said, "\n"), tc.says)
+		})
+	}
+}
+
+func TestExplainKnowsTheFlagsThatWidenWhatIsTaken(t *testing.T) {
+	now := time.Date(2026, 8, 1, 12, 0, 0, 0, time.UTC)
+	for name, tc := range map[string]struct {
+		claims map[string]any
+		flags  oidc.Expectation
+		want   string
+	}{
+		"an extra audience":              {map[string]any{"aud": "account"}, oidc.Expectation{ExtraAudiences: []string{"account"}}, ""},
+		"another extra audience":         {map[string]any{"aud": "account"}, oidc.Expectation{ExtraAudiences: []string{"api"}}, `its client ID "shop" or one of --oidc-extra-audience ["api"]`},
+		"the audience in another claim":  {map[string]any{"azp": "shop"}, oidc.Expectation{AudienceClaims: []string{"azp", "aud"}}, ""},
+		"the first of the claims counts": {map[string]any{"azp": "x", "aud": "shop"}, oidc.Expectation{AudienceClaims: []string{"azp", "aud"}}, `azp is ["x"]`},
+		"unverified addresses":           {map[string]any{"aud": "shop", "email_verified": false}, oidc.Expectation{UnverifiedEmails: true}, ""},
+		"an address that is a list":      {map[string]any{"aud": "shop", "email": []string{"a", "b"}}, oidc.Expectation{}, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			tc.claims["iss"], tc.claims["exp"] = "https://idp", now.Add(time.Minute).Unix()
+			tc.flags.Issuer, tc.flags.ClientID = "https://idp", "shop"
+			problems := oidc.Explain(oidc.NewSecret(unsigned(t, "RS256", tc.claims)), tc.flags, now)
+			if tc.want == "" {
+				assert.Empty(t, problems)
+				return
+			}
+			require.Len(t, problems, 1)
+			assert.Contains(t, problems[0].Message, tc.want)
 		})
 	}
 }

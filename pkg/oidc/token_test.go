@@ -20,7 +20,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/extauth-guard/extauth-guard/pkg/oidc"
-	"github.com/extauth-guard/extauth-guard/test/oidcprovider"
+	"github.com/extauth-guard/extauth-guard/test/harness/oidcprovider"
 )
 
 // The client's ID and secret hold what form-urlencoding must take care of (RFC

@@ -6,6 +6,7 @@ package policy
 import (
 	"fmt"
 
+	"github.com/extauth-guard/extauth-guard/pkg/internal/bound"
 	"github.com/extauth-guard/extauth-guard/pkg/internal/suggest"
 )
 
@@ -32,7 +33,7 @@ func checkRegistered(s subject) []Finding {
 
 func notRegistered(name string, registry Registry) string {
 	sentence := fmt.Sprintf("not registered in %s, so every request would get 403 \"RBAC: access denied\"; registered: %s",
-		registry.Origin, enumerate(registry.Names()))
+		registry.Origin, bound.List(registry.Names()))
 	if near := suggest.Nearest(name, registry.Names()); near != "" {
 		return sentence + fmt.Sprintf("; did you mean %q?", near)
 	}
@@ -67,25 +68,37 @@ func checkOpenPaths(s subject) []Finding {
 }
 
 // openPaths are the paths that oauth2-proxy answers by itself.
-const openPaths = "/ping, /ready, /robots.txt and /oauth2/*"
+const openPaths = "/ping, /ready, /robots.txt and /oauth2/static/*"
 
-// checkEffective reports authorizers that the Istio CR has and the mesh has not:
-// until it has, Kyma reports an error and istiod denies.
+// checkEffective reports authorizers that the Istio CR has and the mesh has not, or not
+// like this: until it has, Kyma reports an error and istiod denies, or asks what was
+// registered before. The state of the CR by itself says nothing: it is Warning for
+// days, for reasons that have nothing to do with authorizers.
 func checkEffective(s subject) []Finding {
 	var found []Finding
 	registry := s.facts.Registry
+	troubled := registry.State == "Warning" || registry.State == "Error"
 	for i, name := range s.rule.Authorizers {
-		troubled := registry.State == "Warning" || registry.State == "Error"
-		if !registry.Has(name) || (registry.Effective(name) && !troubled) {
+		sentence, brief := "", fmt.Sprintf("%q is registered but not in force yet", name)
+		switch {
+		case !registry.Has(name) || registry.otherKind(name):
+		case registry.Outdated(name):
+			sentence = "is registered, but the mesh configuration istio-system/istio still has an earlier version of the entry, which is the one that is asked"
+			brief = fmt.Sprintf("the mesh still has an earlier version of %q", name)
+		case !registry.Effective(name):
+			sentence = "is registered but not yet in the mesh configuration istio-system/istio, so requests get 403 until the Istio module has applied it"
+		case registry.mesh == nil && troubled:
+			sentence = "is registered, but whether it is in force is not known"
+		}
+		if sentence == "" {
 			continue
 		}
-		sentence := "is registered but not yet in the mesh configuration istio-system/istio, so requests get 403 until the Istio module has applied it; that takes seconds"
 		if troubled {
-			sentence = fmt.Sprintf("is registered, but %s is in the state %s, so it may not be in force: %q; correct that first",
-				registry.Origin, registry.State, registry.Description)
+			sentence += fmt.Sprintf("; %s is in the state %s: %q; correct that first", registry.Origin, registry.State, registry.Description)
+		} else {
+			sentence += "; that takes seconds"
 		}
-		found = append(found, newFinding(AuthorizerNotEffective, Warn, s.rule.AuthorizerField(i), name, sentence,
-			fmt.Sprintf("%q is registered but not in force yet", name)))
+		found = append(found, newFinding(AuthorizerNotEffective, Warn, s.rule.AuthorizerField(i), name, sentence, brief))
 	}
 	return found
 }

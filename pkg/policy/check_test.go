@@ -30,7 +30,7 @@ func checked(t *testing.T, text string, facts policy.Facts, settings policy.Sett
 
 func TestCheckAuthorizers(t *testing.T) {
 	const asked = "spec.rules[0].extAuth.authorizers[0]: Invalid value: "
-	many := registered("a1", "a2", "a3", "a4", "a5", "a6", "a7", "a8", "a9", "b1", "b2", "b3")
+	many := registered("a1", "a2", "a3", "a4", "a5", "a6", "a7", "a8", "a9", "b1", "b2", "b3", "b4", "b5", "b6", "b7", "b8", "b9")
 	warn := policy.DefaultSettings()
 	warn.UnknownRegistry = policy.Warn
 	cases := map[string]struct {
@@ -58,7 +58,7 @@ func TestCheckAuthorizers(t *testing.T) {
 		},
 		"many are registered": {
 			`[{extAuth: {authorizers: [corp]}}]`, many, policy.DefaultSettings(),
-			[]string{"deny: " + asked + `"corp": not registered in the Istio CR kyma-system/default, so every request would get 403 "RBAC: access denied"; registered: a1, a2, a3, a4, a5, a6, a7, a8, a9, b1 and 2 more; name one of these, or add it to spec.config.authorizers first [AuthorizerNotRegistered]`},
+			[]string{"deny: " + asked + `"corp": not registered in the Istio CR kyma-system/default, so every request would get 403 "RBAC: access denied"; registered: a1, a2, a3, a4, a5, a6, a7, a8, a9, b1, b2, b3, b4, b5, b6, b7 and 2 more; name one of these, or add it to spec.config.authorizers first [AuthorizerNotRegistered]`},
 		},
 		"names that a front end was told": {
 			`[{extAuth: {authorizers: [sso]}}]`, policy.StaticRegistry("the flag --authorizers", []string{"corp"}), policy.DefaultSettings(),
@@ -121,7 +121,7 @@ func TestCheckInjection(t *testing.T) {
 		},
 		"an annotation of the namespace that nobody can read": {
 			ours("inject", "true"), ours("injet", "true"), `{}`,
-			[]string{`deny: metadata.namespace: Invalid value: "shop": Namespace shop has metadata.annotations[extauth-guard.io/injet]: Invalid value: "extauth-guard.io/injet": unknown annotation on a Namespace; known here: extauth-guard.io/authorizers, extauth-guard.io/inject, extauth-guard.io/replace; did you mean "extauth-guard.io/inject"?; correct it there [InvalidAnnotation]`},
+			[]string{`deny: metadata.namespace: Invalid value: "shop": Namespace shop has metadata.annotations[extauth-guard.io/injet]: Invalid value: "extauth-guard.io/injet": unknown annotation on a Namespace; known here: extauth-guard.io/authorizers, extauth-guard.io/inject, extauth-guard.io/internal-callers, extauth-guard.io/replace; did you mean "extauth-guard.io/inject"?; correct it there [InvalidAnnotation]`},
 		},
 	}
 	for name, tc := range cases {
@@ -275,8 +275,11 @@ func TestCheckSurroundings(t *testing.T) {
 		entry.Name = "corp"
 		return policy.NewRegistry(istio.View{Namespace: "kyma-system", Name: "default", State: state, Description: "its words", Authorizers: []istio.Authorizer{entry}})
 	}
-	closed := withEntry(istio.Authorizer{Service: "corp.auth.svc", Port: 80, PathPrefix: "/verify?original="}, "Ready")
-	troubled := withEntry(istio.Authorizer{Service: "corp.auth.svc", Port: 80, PathPrefix: "/verify?original="}, "Warning")
+	closed := withEntry(istio.Authorizer{Service: "corp.auth.svc.cluster.local", Port: 80, PathPrefix: "/verify?original="}, "Ready")
+	troubled := withEntry(istio.Authorizer{Service: "corp.auth.svc.cluster.local", Port: 80, PathPrefix: "/verify?original="}, "Warning")
+	mesh := func(service string) *istio.Mesh {
+		return &istio.Mesh{Providers: map[string]bool{"corp": true}, HTTP: map[string]istio.Provider{"corp": {Service: service, Port: 80, PathPrefix: "/verify?original="}}}
+	}
 	backend := func(exists, hasPort, ready bool) map[string]policy.Backend {
 		return map[string]policy.Backend{"corp": {Service: types.NamespacedName{Namespace: "auth", Name: "corp"}, Exists: exists, HasPort: hasPort, Ready: ready}}
 	}
@@ -300,8 +303,8 @@ func TestCheckSurroundings(t *testing.T) {
 		"all is well":            {guarded, policy.Facts{Registry: closed.WithMesh(&istio.Mesh{Providers: map[string]bool{"corp": true}}), Services: selecting, Neighbours: neighbour, Namespaces: withLabels("istio-injection", "enabled"), Backends: backend(true, true, true)}, nil},
 		"nothing is known of it": {guarded, policy.Facts{Registry: closed}, nil},
 
-		"an authorizer without pathPrefix": {guarded, policy.Facts{Registry: withEntry(istio.Authorizer{Service: "corp.auth.svc", Port: 80}, "Ready")}, []string{
-			"warn: " + authorizer + `has no pathPrefix in the Istio CR kyma-system/default: if it is an oauth2-proxy, everybody may call /ping, /ready, /robots.txt and /oauth2/* of this host without a token; set its pathPrefix to "/verify?original=" [AuthorizerOpenPaths]`,
+		"an authorizer without pathPrefix": {guarded, policy.Facts{Registry: withEntry(istio.Authorizer{Service: "corp.auth.svc.cluster.local", Port: 80}, "Ready")}, []string{
+			"warn: " + authorizer + `has no pathPrefix in the Istio CR kyma-system/default: if it is an oauth2-proxy, everybody may call /ping, /ready, /robots.txt and /oauth2/static/* of this host without a token; set its pathPrefix to "/verify?original=" [AuthorizerOpenPaths]`,
 		}},
 		"an authorizer of which only the name is known": {guarded, policy.Facts{Registry: policy.StaticRegistry("a flag", []string{"corp"})}, nil},
 
@@ -309,11 +312,25 @@ func TestCheckSurroundings(t *testing.T) {
 			"warn: " + authorizer + `is registered but not yet in the mesh configuration istio-system/istio, so requests get 403 until the Istio module has applied it; that takes seconds [AuthorizerNotEffective]`,
 		}},
 		"an authorizer that the mesh has for something else": {guarded, policy.Facts{Registry: closed.WithMesh(&istio.Mesh{Providers: map[string]bool{"corp": false}})}, []string{
-			"warn: " + authorizer + `is registered but not yet in the mesh configuration istio-system/istio, so requests get 403 until the Istio module has applied it; that takes seconds [AuthorizerNotEffective]`,
+			"deny: " + authorizer + `its entry in the Istio CR kyma-system/default is not valid: spec.config.authorizers[0].name: the mesh configuration has another kind of provider with this name; choose another name; every request would get 403 [AuthorizerInvalid]`,
 		}},
-		"an Istio CR in trouble": {guarded, policy.Facts{Registry: troubled}, []string{
-			"warn: " + authorizer + `is registered, but the Istio CR kyma-system/default is in the state Warning, so it may not be in force: "its words"; correct that first [AuthorizerNotEffective]`,
+		"an Istio CR in trouble, and no mesh configuration": {guarded, policy.Facts{Registry: troubled}, []string{
+			"warn: " + authorizer + `is registered, but whether it is in force is not known; the Istio CR kyma-system/default is in the state Warning: "its words"; correct that first [AuthorizerNotEffective]`,
 		}},
+		"an Istio CR in trouble that is in force": {guarded, policy.Facts{Registry: troubled.WithMesh(mesh("corp.auth.svc.cluster.local"))}, nil},
+		"an Istio CR in trouble that is not applied": {guarded, policy.Facts{Registry: troubled.WithMesh(&istio.Mesh{})}, []string{
+			"warn: " + authorizer + `is registered but not yet in the mesh configuration istio-system/istio, so requests get 403 until the Istio module has applied it; the Istio CR kyma-system/default is in the state Warning: "its words"; correct that first [AuthorizerNotEffective]`,
+		}},
+		"an entry that changed": {guarded, policy.Facts{Registry: closed.WithMesh(mesh("old.auth.svc.cluster.local"))}, []string{
+			"warn: " + authorizer + `is registered, but the mesh configuration istio-system/istio still has an earlier version of the entry, which is the one that is asked; that takes seconds [AuthorizerNotEffective]`,
+		}},
+		"an entry that the mesh does not take": {guarded, policy.Facts{Registry: withEntry(istio.Authorizer{Service: "corp", Port: 80, PathPrefix: "/v", EmptyTimeout: true}, "Ready")}, []string{
+			"deny: " + authorizer + `its entry in the Istio CR kyma-system/default is not valid: spec.config.authorizers[0].service: must be a whole host name, as istiod does not know short names here, for example oauth2-proxy.oauth2-proxy.svc.cluster.local; every request would get 403 [AuthorizerInvalid]`,
+		}},
+		"an entry that stops the module": {guarded, policy.Facts{Registry: withEntry(istio.Authorizer{Service: "corp.auth.svc.cluster.local", Port: 80, PathPrefix: "/v", EmptyTimeout: true}, "Ready")}, []string{
+			"warn: " + authorizer + `its entry in the Istio CR kyma-system/default is not valid: spec.config.authorizers[0].timeout: must be a duration, for example "5s"; one that cannot be read makes the Istio module fail for all CRs [AuthorizerInvalid]`,
+		}},
+		"an entry whose timeout is cut": {guarded, policy.Facts{Registry: withEntry(istio.Authorizer{Service: "corp.auth.svc.cluster.local", Port: 80, PathPrefix: "/v", Timeout: "1.5s"}, "Ready")}, nil},
 
 		"an authorizer without its Service": {guarded, policy.Facts{Registry: closed, Backends: backend(false, false, false)}, []string{
 			"warn: " + authorizer + `its Service auth/corp does not exist, so every request gets 403; start the authorizer, or correct its entry in the Istio CR kyma-system/default [AuthorizerUnready]`,

@@ -35,7 +35,14 @@ func checkConflict(s subject) []Finding {
 	}
 	for _, neighbour := range s.facts.Neighbours[s.rule.Service] {
 		if neighbour.Authorizer != "" && neighbour.Authorizer != own {
-			return []Finding{s.conflict(s.rule.AuthorizerField(0), own, neighbour.Authorizer, neighbour.Object)}
+			finding := s.conflict(s.rule.AuthorizerField(0), own, neighbour.Authorizer, neighbour.Object)
+			if neighbour.Foreign && s.view.Namespace == s.rule.Service.Namespace {
+				// Nobody can keep the owner of a Service from protecting it; the other
+				// APIRule has the same finding, and there it denies.
+				finding = finding.demoted()
+			}
+			finding.Foreign = foreignObject(neighbour.Object, s.view.Namespace)
+			return []Finding{finding}
 		}
 	}
 	return nil

@@ -5,6 +5,7 @@ package policy
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -13,6 +14,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/util/sets"
 
 	"github.com/extauth-guard/extauth-guard/pkg/annotation"
 	"github.com/extauth-guard/extauth-guard/pkg/apirule"
@@ -38,15 +40,9 @@ type ClusterPolicy struct {
 	requirement *requirement
 	inject      *annotation.Intent
 	forbidden   bool // to opt out
+	noCallers   bool // past the APIRules from inside the mesh
+	consented   bool // to be exposed from another namespace
 	exemptions  []exemption
-}
-
-// requirement is what a policy wants of a rule. Two policies with the same text
-// want the same.
-type requirement struct {
-	authorizers []string // sorted; empty: any that is registered
-	allowJWT    bool
-	text        string
 }
 
 // CompilePolicy prepares an ExtAuthPolicy. The object is not kept.
@@ -58,6 +54,8 @@ func CompilePolicy(object *v1alpha1.ExtAuthPolicy) ClusterPolicy {
 		hosts:     textsOf(spec.Match.Hosts),
 		gateways:  textsOf(spec.Match.Gateways),
 		forbidden: spec.OptOut == v1alpha1.Forbidden,
+		noCallers: spec.InternalCallers == v1alpha1.InternalCallersForbidden,
+		consented: spec.CrossNamespace == v1alpha1.CrossNamespaceConsented,
 	}
 	selector, err := metav1.LabelSelectorAsSelector(spec.Match.NamespaceSelector)
 	switch {
@@ -100,38 +98,6 @@ func severityOf(mode v1alpha1.Mode) Severity {
 	case v1alpha1.Audit:
 	}
 	return Report
-}
-
-func newRequirement(require v1alpha1.Require) *requirement {
-	wanted := &requirement{authorizers: textsOf(require.Authorizers), allowJWT: require.AllowJWT}
-	slices.Sort(wanted.authorizers)
-	switch len(wanted.authorizers) {
-	case 0:
-		wanted.text = "a registered authorizer"
-	case 1:
-		wanted.text = "the authorizer " + wanted.authorizers[0]
-	default:
-		wanted.text = "one of the authorizers " + enumerate(wanted.authorizers)
-	}
-	if wanted.allowJWT {
-		wanted.text += " or a jwt"
-	}
-	return wanted
-}
-
-// holds is true if the rule has what is required. A registry that is not known
-// is no reason to call a rule with authorizers unprotected: that is another
-// finding.
-func (r requirement) holds(rule apirule.Rule, registry Registry) bool {
-	if rule.Strategy == apirule.JWT {
-		return r.allowJWT
-	}
-	for _, name := range rule.Authorizers {
-		if len(r.authorizers) == 0 && (!registry.Known || registry.Has(name)) || slices.Contains(r.authorizers, name) {
-			return true
-		}
-	}
-	return false
 }
 
 func injectIntent(inject v1alpha1.Inject) *annotation.Intent {
@@ -177,27 +143,49 @@ func (p ClusterPolicy) Unregistered(registry Registry) []string {
 	return names
 }
 
+// AnyIssuer is true if a jwt counts as protection whoever its issuer is: the author of
+// an APIRule then chooses whom it believes.
+func (p ClusterPolicy) AnyIssuer() bool {
+	return p.requirement != nil && p.requirement.anyJWT
+}
+
 // ForbidsOptOut is true if the policy forbids the annotation inject: "false".
 func (p ClusterPolicy) ForbidsOptOut() bool {
 	return p.forbidden
 }
 
-// Matches is true if the policy is about an APIRule. A namespace whose labels
+// concerns is true if the policy is about a rule of an APIRule: if it selects the
+// namespace of the APIRule or that of the rule's Service. A namespace whose labels
 // are not known matches only what its name decides.
-func (p ClusterPolicy) Matches(view apirule.View, facts Facts) bool {
-	return p.mayMatch(view, facts) && p.matchesNamespace(view.Namespace, facts.Namespaces)
+func (p ClusterPolicy) concerns(view apirule.View, rule apirule.Rule, facts Facts) bool {
+	return p.mayMatch(view, facts) &&
+		(p.matchesNamespace(view.Namespace, facts.Namespaces) || foreignService(view, rule) && p.matchesNamespace(rule.Service.Namespace, facts.Namespaces))
 }
 
-// Undecided is true if it depends on labels that are not known whether the policy
-// is about an APIRule.
-func (p ClusterPolicy) Undecided(view apirule.View, facts Facts) bool {
-	_, known := facts.Namespaces[view.Namespace]
-	return p.namespaces != nil && !p.byName && !known && p.mayMatch(view, facts)
+// Undecided returns the namespaces whose labels decide whether the policy is about
+// an APIRule and are not known, sorted; none where it is decided without them.
+func (p ClusterPolicy) Undecided(view apirule.View, facts Facts) []string {
+	if p.namespaces == nil || p.byName || !p.mayMatch(view, facts) || p.matchesNamespace(view.Namespace, facts.Namespaces) {
+		return nil
+	}
+	unknown := map[string]bool{}
+	add := func(namespace string) {
+		if _, known := facts.Namespaces[namespace]; !known {
+			unknown[namespace] = true
+		}
+	}
+	add(view.Namespace)
+	for _, rule := range view.Rules {
+		if foreignService(view, rule) {
+			add(rule.Service.Namespace)
+		}
+	}
+	return slices.Sorted(maps.Keys(unknown))
 }
 
 // mayMatch is true for what the policy is about if it selects the namespace.
 func (p ClusterPolicy) mayMatch(view apirule.View, facts Facts) bool {
-	return p.Fault == "" && p.matchesGateway(view.Gateway) && p.matchesHosts(view.Hosts, facts.GatewayDomains[view.Gateway])
+	return p.Fault == "" && p.matchesGateways(view) && p.matchesHosts(view.Hosts, facts.GatewayDomains[view.Gateway])
 }
 
 // MatchesHost is true if the policy is about a host that no APIRule serves.
@@ -215,6 +203,13 @@ func (p ClusterPolicy) matchesNamespace(name string, namespaces map[string]Names
 	}
 	namespace, known := namespaces[name]
 	return known && p.namespaces.Matches(labels.Set(namespace.Labels))
+}
+
+// matchesGateways is true if the policy is about a gateway of an APIRule. Of an
+// ExternalGateway Kyma makes a Gateway with "-gw" at its name.
+func (p ClusterPolicy) matchesGateways(view apirule.View) bool {
+	external := view.ExternalGateway
+	return p.matchesGateway(view.Gateway) || external != "" && (p.matchesGateway(external) || p.matchesGateway(external+"-gw"))
 }
 
 func (p ClusterPolicy) matchesGateway(gateway string) bool {
@@ -276,33 +271,80 @@ func (p ClusterPolicy) ExemptionEnds() []time.Time {
 	return ends
 }
 
-// cluster is the policies that match one APIRule.
-type cluster struct {
-	apirule  types.NamespacedName
-	now      time.Time
+// matching is the policies that are about an APIRule.
+type matching struct {
+	apirule types.NamespacedName
+	now     time.Time
+	// policies are those that are about the APIRule or one of its rules, by name.
 	policies []*ClusterPolicy
+	// own are those that are about the whole APIRule.
+	own []*ClusterPolicy
+	// foreign are those about a rule whose Service is in another namespace, by
+	// that namespace; those in own are among them.
+	foreign map[string][]*ClusterPolicy
 }
 
-func newCluster(view apirule.View, facts Facts) cluster {
-	c := cluster{apirule: view.NamespacedName(), now: facts.Now}
+func newMatching(view apirule.View, facts Facts) matching {
+	m := matching{apirule: view.NamespacedName(), now: facts.Now}
+	var candidates []*ClusterPolicy
 	for i := range facts.Policies {
-		if facts.Policies[i].Matches(view, facts) {
-			c.policies = append(c.policies, &facts.Policies[i])
+		if one := &facts.Policies[i]; one.mayMatch(view, facts) {
+			candidates = append(candidates, one)
 		}
 	}
-	return c
+	selects := func(one *ClusterPolicy, namespace string) bool {
+		return one.matchesNamespace(namespace, facts.Namespaces)
+	}
+	m.own = selecting(candidates, func(one *ClusterPolicy) bool { return selects(one, view.Namespace) })
+	m.policies = m.own
+	if len(m.own) == len(candidates) {
+		return m
+	}
+	m.foreign = map[string][]*ClusterPolicy{}
+	about := sets.New(m.own...)
+	for _, rule := range view.Rules {
+		namespace := rule.Service.Namespace
+		if _, done := m.foreign[namespace]; done || !foreignService(view, rule) {
+			continue
+		}
+		m.foreign[namespace] = selecting(candidates, func(one *ClusterPolicy) bool {
+			return slices.Contains(m.own, one) || selects(one, namespace)
+		})
+		about.Insert(m.foreign[namespace]...)
+	}
+	m.policies = selecting(candidates, about.Has)
+	return m
 }
 
-func (c cluster) exempt(policy *ClusterPolicy, rule apirule.Rule) bool {
-	return policy.exempts(c.apirule, rule, c.now)
+// selecting returns the policies that are wanted, in their order.
+func selecting(policies []*ClusterPolicy, wanted func(*ClusterPolicy) bool) []*ClusterPolicy {
+	var selected []*ClusterPolicy
+	for _, one := range policies {
+		if wanted(one) {
+			selected = append(selected, one)
+		}
+	}
+	return selected
+}
+
+// of returns the policies that are about a rule, by name.
+func (m matching) of(rule apirule.Rule) []*ClusterPolicy {
+	if of, foreign := m.foreign[rule.Service.Namespace]; foreign && rule.Service.Namespace != m.apirule.Namespace {
+		return of
+	}
+	return m.own
+}
+
+func (m matching) exempt(policy *ClusterPolicy, rule apirule.Rule) bool {
+	return policy.exempts(m.apirule, rule, m.now)
 }
 
 // level returns what the policies ask for a rule: that of the first by name that
 // injects and does not exempt it.
-func (c cluster) level(rule apirule.Rule) level {
-	for _, one := range c.policies {
-		if one.inject != nil && !c.exempt(one, rule) {
-			return level{from: "ExtAuthPolicy " + one.Name, intent: *one.inject}
+func (m matching) level(rule apirule.Rule) level {
+	for _, one := range m.of(rule) {
+		if one.inject != nil && !m.exempt(one, rule) {
+			return level{from: "ExtAuthPolicy " + one.Name, ofPolicy: true, intent: *one.inject}
 		}
 	}
 	return level{}

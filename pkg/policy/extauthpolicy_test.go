@@ -5,6 +5,7 @@ package policy_test
 
 import (
 	"fmt"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -18,6 +19,7 @@ import (
 	"github.com/extauth-guard/extauth-guard/pkg/annotation"
 	"github.com/extauth-guard/extauth-guard/pkg/apirule"
 	"github.com/extauth-guard/extauth-guard/pkg/apis/v1alpha1"
+	"github.com/extauth-guard/extauth-guard/pkg/istio"
 	"github.com/extauth-guard/extauth-guard/pkg/policy"
 )
 
@@ -159,6 +161,227 @@ func TestAPolicyRefusesWhatAnUpdateIntroduces(t *testing.T) {
 			assert.NotEmpty(t, ofPolicies(left), "it is still said")
 			assert.Equal(t, tc.want, policy.Denies(left))
 		})
+	}
+}
+
+// What was open before may not let in more than it did.
+func TestAnInheritedViolationMayNotGrow(t *testing.T) {
+	facts := shopFacts(t, `{mode: Enforce, require: {authorizers: [oauth2-proxy]}}`)
+	check := func(view apirule.View) []policy.Finding { return policy.Check(view, facts, policy.DefaultSettings()) }
+	const (
+		admin    = `path: "/admin/{**}", methods: [GET, POST], extAuth: {authorizers: [oauth2-proxy]}`
+		catchAll = `path: /*, methods: [GET, POST], noAuth: true`
+	)
+	before := shop(t, "cart", nil, admin, catchAll)
+	with := func(change func(*apirule.View), rules ...string) apirule.View {
+		view := shop(t, "cart", nil, rules...)
+		change(&view)
+		return view
+	}
+	cases := map[string]struct {
+		after apirule.View
+		want  bool
+	}{
+		"nothing changed":                      {before, false},
+		"a further protected rule in front":    {shop(t, "cart", nil, `path: /a, methods: [GET], extAuth: {authorizers: [oauth2-proxy]}`, admin, catchAll), false},
+		"a wider protected rule in front":      {shop(t, "cart", nil, `path: "/{*}/{**}", methods: [GET, POST], extAuth: {authorizers: [oauth2-proxy]}`, catchAll), false},
+		"two protected rules in place of one":  {shop(t, "cart", nil, strings.ReplaceAll(admin, "GET, POST", "GET"), strings.ReplaceAll(admin, "GET, POST", "POST"), catchAll), false},
+		"the open rule narrower":               {shop(t, "cart", nil, admin, `path: "/shop/{**}", methods: [GET], noAuth: true`), false},
+		"the open rule away from what is kept": {shop(t, "cart", nil, `path: "/shop/{**}", methods: [GET], noAuth: true`), false},
+		"the protected rule is gone":           {shop(t, "cart", nil, catchAll), true},
+		"the protected rule behind":            {shop(t, "cart", nil, catchAll, admin), true},
+		"the protected rule for GET only":      {shop(t, "cart", nil, strings.ReplaceAll(admin, "GET, POST", "GET"), catchAll), true},
+		"the protected rule moved":             {shop(t, "cart", nil, strings.ReplaceAll(admin, "/admin/{**}", "/nothing"), catchAll), true},
+		"the protected rule narrower":          {shop(t, "cart", nil, strings.ReplaceAll(admin, "/admin/{**}", "/admin/{*}"), catchAll), true},
+		"the protected rule open":              {shop(t, "cart", nil, `path: "/admin/{**}", methods: [GET, POST], noAuth: true`, catchAll), true},
+		"the protected rule with any jwt":      {shop(t, "cart", nil, `path: "/admin/{**}", methods: [GET, POST], jwt: {}`, catchAll), true},
+		"another port": {with(func(view *apirule.View) {
+			view.Rules[1].ServicePort = 9999
+		}, admin, catchAll), true},
+		"another gateway beside":       {with(func(view *apirule.View) { view.ExternalGateway = "shop/external" }, admin, catchAll), true},
+		"another origin":               {with(func(view *apirule.View) { view.CORS.Origins = []string{"regex:.*"} }, admin, catchAll), true},
+		"cookies of browsers":          {with(func(view *apirule.View) { view.CORS.Credentials = true }, admin, catchAll), true},
+		"a second open rule inside it": {shop(t, "cart", nil, admin, `path: /a, methods: [GET], noAuth: true`, catchAll), true},
+	}
+	for name, tc := range cases {
+		t.Run(name, func(t *testing.T) {
+			left := policy.Ratchet(check(before), check(tc.after))
+			assert.NotEmpty(t, ofPolicies(left), "it is still said")
+			assert.Equal(t, tc.want, policy.Denies(left), "%v", left)
+		})
+	}
+
+	t.Run("fewer issuers", func(t *testing.T) {
+		tokens := func(issuers ...string) apirule.View {
+			view := shop(t, "cart", nil, jwt)
+			for _, issuer := range issuers {
+				view.Rules[0].Tokens = append(view.Rules[0].Tokens, apirule.TokenSource{Issuer: issuer})
+			}
+			return view
+		}
+		assert.False(t, policy.Denies(policy.Ratchet(check(tokens("https://a", "https://b")), check(tokens("https://b")))))
+		assert.True(t, policy.Denies(policy.Ratchet(check(tokens("https://a")), check(tokens("https://b")))))
+	})
+}
+
+// An author chooses how many rules an APIRule has, and may change all of them.
+func TestComparingOpeningsCostsInProportion(t *testing.T) {
+	facts := shopFacts(t, `{mode: Enforce, require: {authorizers: [oauth2-proxy]}}`)
+	findings := func(n int, prefix string, origins ...string) []policy.Finding {
+		rules := make([]string, 0, n)
+		for i := range n {
+			access := "noAuth: true"
+			if i%2 == 0 {
+				access = "extAuth: {authorizers: [oauth2-proxy]}"
+			}
+			rules = append(rules, fmt.Sprintf("path: /%s%d, methods: [GET], %s", prefix, i, access))
+		}
+		view := shop(t, "cart", nil, rules...)
+		view.CORS.Origins = origins
+		return policy.Check(view, facts, policy.DefaultSettings())
+	}
+	allocations := func(n int) float64 {
+		before, after := findings(n, "a"), findings(n, "b")
+		return testing.AllocsPerRun(1, func() { policy.Ratchet(before, after) })
+	}
+	small, large := allocations(500), allocations(2000)
+	assert.LessOrEqual(t, large, 5*small, "500 rules: %v, 2,000 rules: %v", small, large)
+
+	t.Run("what all rules share is compared once", func(t *testing.T) {
+		bytes := func(length int) uint64 {
+			origin := "exact:" + strings.Repeat("a", length)
+			before, after := findings(500, "a", origin), findings(500, "a", origin)
+			var start, end runtime.MemStats
+			runtime.ReadMemStats(&start)
+			require.False(t, policy.Denies(policy.Ratchet(before, after)))
+			runtime.ReadMemStats(&end)
+			return end.TotalAlloc - start.TotalAlloc
+		}
+		assert.Less(t, bytes(10_000), 2*bytes(1))
+	})
+}
+
+func TestIssuersOfTokens(t *testing.T) {
+	const trusted, keys = "https://idp.example.com/realm", "https://idp.example.com/realm/keys"
+	cases := map[string]struct {
+		require string
+		tokens  []apirule.TokenSource
+		want    bool // violates
+	}{
+		"the issuer and its keys":              {`{jwt: {issuers: ["` + trusted + `"]}}`, []apirule.TokenSource{{Issuer: trusted, JWKSURI: keys}}, false},
+		"another issuer":                       {`{jwt: {issuers: ["` + trusted + `"]}}`, []apirule.TokenSource{{Issuer: "https://attacker.example", JWKSURI: "https://attacker.example/keys"}}, true},
+		"the issuer with somebody's keys":      {`{jwt: {issuers: ["` + trusted + `"]}}`, []apirule.TokenSource{{Issuer: trusted, JWKSURI: "https://attacker.example/keys"}}, true},
+		"a second issuer beside it":            {`{jwt: {issuers: ["` + trusted + `"]}}`, []apirule.TokenSource{{Issuer: trusted, JWKSURI: keys}, {Issuer: "https://attacker.example"}}, true},
+		"keys elsewhere that the policy names": {`{jwt: {issuers: ["` + trusted + `"], jwksUris: ["https://keys.example.com/k"]}}`, []apirule.TokenSource{{Issuer: trusted, JWKSURI: "https://keys.example.com/k"}}, false},
+		"keys that the policy does not name":   {`{jwt: {issuers: ["` + trusted + `"], jwksUris: ["https://keys.example.com/k"]}}`, []apirule.TokenSource{{Issuer: trusted, JWKSURI: keys}}, true},
+		"a host that begins like the issuer's": {`{jwt: {issuers: ["` + trusted + `"]}}`, []apirule.TokenSource{{Issuer: trusted, JWKSURI: "https://idp.example.com.attacker.example/keys"}}, true},
+		"a user in front of another host":      {`{jwt: {issuers: ["` + trusted + `"]}}`, []apirule.TokenSource{{Issuer: trusted, JWKSURI: "https://idp.example.com@attacker.example/keys"}}, true},
+		"an empty jwt":                         {`{jwt: {issuers: ["` + trusted + `"]}}`, nil, true},
+		"any issuer":                           {`{allowJWT: true}`, []apirule.TokenSource{{Issuer: "https://attacker.example"}}, false},
+		"issuers bind any":                     {`{allowJWT: true, jwt: {issuers: ["` + trusted + `"]}}`, []apirule.TokenSource{{Issuer: "https://attacker.example"}}, true},
+		"no jwt at all":                        {`{}`, []apirule.TokenSource{{Issuer: trusted, JWKSURI: keys}}, true},
+	}
+	for name, tc := range cases {
+		t.Run(name, func(t *testing.T) {
+			view := shop(t, "cart", nil, jwt)
+			view.Rules[0].Tokens = tc.tokens
+			got := policy.Check(view, shopFacts(t, `{mode: Enforce, require: `+tc.require+`}`), policy.DefaultSettings())
+			assert.Equal(t, tc.want, policy.Denies(got), "%v", got)
+		})
+	}
+}
+
+// The way to an authorizer itself has to be open; nothing else is excused by its
+// Service.
+func TestTheWayToAnAuthorizer(t *testing.T) {
+	registry := policy.NewRegistry(istio.View{Authorizers: []istio.Authorizer{{Name: "oauth2-proxy", Service: "cart.shop.svc.cluster.local", Port: 80}}})
+	cases := map[string]struct {
+		namespace string
+		port      int64
+		want      bool // denied
+	}{
+		"from its namespace, at its port":  {"shop", 80, false},
+		"at another port":                  {"shop", 44180, true},
+		"from another namespace":           {"other", 80, true},
+		"from another namespace and port":  {"other", 1, true},
+		"without a port, which Kyma wants": {"shop", 0, true},
+	}
+	for name, tc := range cases {
+		t.Run(name, func(t *testing.T) {
+			facts := shopFacts(t, `{mode: Enforce, require: {}}`)
+			facts.Registry = registry
+			view := shop(t, "cart", nil, open)
+			view.Namespace, view.Rules[0].ServicePort = tc.namespace, tc.port
+			assert.Equal(t, tc.want, policy.Denies(policy.Check(view, facts, policy.DefaultSettings())))
+		})
+	}
+}
+
+// Where a policy wants consent, the owner of a Service says from where it may be
+// exposed.
+func TestConsent(t *testing.T) {
+	const wants = `{mode: Enforce, match: {namespaceSelector: {matchLabels: {exposure: public}}}, crossNamespace: Consented}`
+	web := types.NamespacedName{Namespace: "tenant-b", Name: "web"}
+	cases := map[string]struct {
+		policy, allowFrom string
+		service           types.NamespacedName
+		gone              bool
+		want              policy.Severity // of the finding, "" for none
+		wantState         policy.State
+	}{
+		"no consent":                       {policy: wants, service: web, want: policy.Deny, wantState: policy.Violating},
+		"consent for another namespace":    {policy: wants, service: web, allowFrom: "tenant-c, tenant-d", want: policy.Deny, wantState: policy.Violating},
+		"consent":                          {policy: wants, service: web, allowFrom: "tenant-c, tenant-a", wantState: policy.Compliant},
+		"the own Service needs none":       {policy: wants, service: types.NamespacedName{Namespace: "tenant-a", Name: "web"}, wantState: policy.Compliant},
+		"a Service that does not exist":    {policy: wants, service: web, gone: true, wantState: policy.Compliant},
+		"a warning":                        {policy: strings.Replace(wants, "Enforce", "Warn", 1), service: web, want: policy.Warn, wantState: policy.Violating},
+		"an exemption":                     {policy: strings.Replace(wants, "crossNamespace", `exemptions: [{namespace: tenant-a, name: cart, reason: r, owner: o, expires: "2030-01-01"}], crossNamespace`, 1), service: web, wantState: policy.Exempt},
+		"consent that nobody asks for":     {policy: strings.Replace(wants, "Consented", "Allowed", 1), service: web, wantState: policy.Compliant},
+		"a policy about another tenant":    {policy: strings.Replace(wants, "public", "private", 1), service: web},
+		"consent that nobody can read":     {policy: wants, service: web, allowFrom: "Tenant-A", want: policy.Deny, wantState: policy.Compliant},
+		"consent for everybody, by a star": {policy: wants, service: web, allowFrom: "*", want: policy.Deny, wantState: policy.Compliant},
+	}
+	for name, tc := range cases {
+		t.Run(name, func(t *testing.T) {
+			facts := shopFacts(t, tc.policy)
+			facts.Namespaces = map[string]policy.Namespace{"tenant-a": {}, "tenant-b": {Labels: map[string]string{"exposure": "public"}}}
+			facts.Services = map[types.NamespacedName]policy.Service{}
+			if !tc.gone {
+				service := policy.Service{Selector: policy.SelectorOf(map[string]string{"app": "web"}), Ports: []int32{80}}
+				if tc.allowFrom != "" {
+					service.Annotations = map[string]string{annotation.AllowFrom: tc.allowFrom}
+				}
+				facts.Services[tc.service] = service
+			}
+			if tc.service.Namespace == "tenant-a" {
+				facts.Namespaces["tenant-a"] = facts.Namespaces["tenant-b"]
+			}
+			view := shop(t, "cart", nil, authed)
+			view.Namespace, view.Rules[0].Service = "tenant-a", tc.service
+			var got policy.Severity
+			for _, finding := range policy.Check(view, facts, policy.DefaultSettings()) {
+				if finding.Code == policy.PolicyViolation || finding.Code == policy.InvalidAnnotation {
+					got = finding.Severity
+				}
+			}
+			assert.Equal(t, tc.want, got)
+			assessments := policy.Assess(view, facts, policy.DefaultSettings())
+			if tc.wantState == "" {
+				assert.Empty(t, assessments)
+				return
+			}
+			assert.Equal(t, tc.wantState, assessments[0].State)
+		})
+	}
+}
+
+func TestAGatewayOutside(t *testing.T) {
+	for _, pattern := range []string{"shop/outside", "shop/outside-gw"} {
+		facts := shopFacts(t, `{mode: Enforce, match: {gateways: [`+pattern+`]}, require: {}}`)
+		view := shop(t, "cart.example.com", nil, open)
+		assert.False(t, policy.Denies(policy.Check(view, facts, policy.DefaultSettings())))
+		view.ExternalGateway = "shop/outside"
+		assert.True(t, policy.Denies(policy.Check(view, facts, policy.DefaultSettings())), "%s", pattern)
 	}
 }
 

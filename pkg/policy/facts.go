@@ -26,15 +26,21 @@ type Facts struct {
 	// Neighbours holds, by effective Service, what else acts on the workload
 	// behind it: for each authorizer one object, never the APIRule itself.
 	Neighbours map[types.NamespacedName][]Neighbour
-	// Backends holds what is known about the Services of the authorizers that
-	// the rules name, by authorizer; one that is missing is not known.
+	// Backends holds what is known about the Services of authorizers, by
+	// authorizer; one that is missing is not known.
 	Backends map[string]Backend
+	// Partial is true if there may be more than is known, as where only files were
+	// read: then nothing is concluded from what is missing.
+	Partial bool
 	// Policies are all ExtAuthPolicies, sorted by name; nil if there are none or
 	// nobody looked.
 	Policies []ClusterPolicy
 	// GatewayDomains holds the domain under which a Gateway, as namespace/name,
 	// serves short hosts; one that is missing serves none.
 	GatewayDomains map[string]string
+	// CallersAllowed has the effective Services for which our AuthorizationPolicy lets
+	// callers inside the mesh in; nil if there are none or nobody looked.
+	CallersAllowed map[types.NamespacedName]bool
 	// Now is the time at which exemptions are looked at.
 	Now time.Time
 }
@@ -80,6 +86,9 @@ type Neighbour struct {
 	Object string
 	// Authorizer is the CUSTOM provider that it brings; "" for a jwt.
 	Authorizer string
+	// Foreign is true for an APIRule in another namespace than the Service, if there is
+	// no object in the Service's own that brings the same authorizer.
+	Foreign bool
 }
 
 // Backend is what is known about the Service of an authorizer.
@@ -91,6 +100,9 @@ type Backend struct {
 	HasPort bool
 	// Ready is true if an endpoint of the Service is ready.
 	Ready bool
+	// Holes are sentences about known holes of the oauth2-proxy behind it; nil if there
+	// are none or nobody looked.
+	Holes []string
 }
 
 // Settings are the choices of whoever runs this project. They hold for all
@@ -106,6 +118,9 @@ type Settings struct {
 	// PILOT_ENABLE_MULTIPLE_CUSTOM_AUTHZ_PROVIDERS (Istio 1.30 and later), which
 	// Kyma does not set; then [AuthorizerConflict] is a warning.
 	SeveralAuthorizers bool
+	// InternalCallers is true if the annotation internal-callers has an effect: if
+	// the controller runs that makes an AuthorizationPolicy of it.
+	InternalCallers bool
 }
 
 // DefaultAuthorizer is the authorizer that is injected by default, and the name

@@ -15,6 +15,8 @@ import (
 	"unicode/utf8"
 
 	"k8s.io/apimachinery/pkg/util/validation/field"
+
+	"github.com/extauth-guard/extauth-guard/pkg/internal/bound"
 )
 
 // Code identifies a kind of finding. Codes are API: they appear in messages,
@@ -24,26 +26,32 @@ type Code string
 
 // The codes, in the order of the reference page.
 const (
-	InvalidAnnotation       Code = "InvalidAnnotation"
-	AuthorizerNotRegistered Code = "AuthorizerNotRegistered"
-	AuthorizerConflict      Code = "AuthorizerConflict"
-	InjectionMissing        Code = "InjectionMissing"
-	PolicyViolation         Code = "PolicyViolation"
-	OptOutForbidden         Code = "OptOutForbidden"
-	AuthorizerInUse         Code = "AuthorizerInUse"
-	AuthorizerDuplicate     Code = "AuthorizerDuplicate"
-	AuthorizerInvalid       Code = "AuthorizerInvalid"
-	AuthorizerOpenPaths     Code = "AuthorizerOpenPaths"
-	AuthorizerNotEffective  Code = "AuthorizerNotEffective"
-	AuthorizerUnready       Code = "AuthorizerUnready"
-	RuleLeftOpen            Code = "RuleLeftOpen"
-	RuleShadowed            Code = "RuleShadowed"
-	ServiceNotFound         Code = "ServiceNotFound"
-	ServiceWithoutSelector  Code = "ServiceWithoutSelector"
-	SidecarMissing          Code = "SidecarMissing"
-	InternalTrafficBlocked  Code = "InternalTrafficBlocked"
-	LegacyVersion           Code = "LegacyVersion"
-	RegistryUnknown         Code = "RegistryUnknown"
+	InvalidAnnotation        Code = "InvalidAnnotation"
+	AuthorizerNotRegistered  Code = "AuthorizerNotRegistered"
+	AuthorizerConflict       Code = "AuthorizerConflict"
+	InjectionMissing         Code = "InjectionMissing"
+	LimitExceeded            Code = "LimitExceeded"
+	PolicyViolation          Code = "PolicyViolation"
+	OptOutForbidden          Code = "OptOutForbidden"
+	InternalCallersForbidden Code = "InternalCallersForbidden"
+	ForeignServiceOpen       Code = "ForeignServiceOpen"
+	AuthorizerInUse          Code = "AuthorizerInUse"
+	AuthorizerDuplicate      Code = "AuthorizerDuplicate"
+	AuthorizerInvalid        Code = "AuthorizerInvalid"
+	AuthorizerWidened        Code = "AuthorizerWidened"
+	AuthorizerOpenPaths      Code = "AuthorizerOpenPaths"
+	IdentityHeaderSpoofable  Code = "IdentityHeaderSpoofable"
+	AuthorizerNotEffective   Code = "AuthorizerNotEffective"
+	AuthorizerUnready        Code = "AuthorizerUnready"
+	AuthorizerVulnerable     Code = "AuthorizerVulnerable"
+	RuleLeftOpen             Code = "RuleLeftOpen"
+	RuleShadowed             Code = "RuleShadowed"
+	ServiceNotFound          Code = "ServiceNotFound"
+	ServiceWithoutSelector   Code = "ServiceWithoutSelector"
+	SidecarMissing           Code = "SidecarMissing"
+	InternalTrafficBlocked   Code = "InternalTrafficBlocked"
+	LegacyVersion            Code = "LegacyVersion"
+	RegistryUnknown          Code = "RegistryUnknown"
 )
 
 // Severity is how serious a finding is. What follows from it is up to the front
@@ -71,6 +79,12 @@ type Finding struct {
 	// Subject is what the finding is about, apart from its place: the same
 	// subject under the same code is the same fault, wherever it moved.
 	Subject string
+	// Opens is what the rule opens, where the finding is about an open rule; nil
+	// elsewhere. Another rule that opens no more is no other fault, see [Ratchet].
+	Opens *Opening
+	// Foreign are the objects of other namespaces that the sentence names, each as it
+	// stands there: "APIRule shop/cart". See [Finding.Unnamed].
+	Foreign []string
 	// Once is true for what is worth saying only when it becomes true.
 	Once bool
 }
@@ -93,6 +107,12 @@ func (f Finding) Warning() string {
 // object: the same request may be admitted later.
 func (f Finding) Retryable() bool {
 	return f.Code == RegistryUnknown
+}
+
+// OfChange is true if the finding is about a change, and is no fault of an APIRule that
+// is stored already: the first protected rule of a workload shuts callers out.
+func (f Finding) OfChange() bool {
+	return f.Code == InternalTrafficBlocked
 }
 
 // Denies is true if one of findings has the severity [Deny].
@@ -119,39 +139,6 @@ func Codes(findings []Finding) []string {
 	return codes
 }
 
-// Ratchet compares what is wrong after a change with what was wrong before it.
-// What the change did not introduce is no longer a denial but a warning, and is
-// dropped if it is worth saying only once: an update is refused for what it
-// breaks and never for what it inherits.
-//
-// Findings are matched by code and subject, not by path, so that reordering
-// rules breaks nothing; each finding of before excuses one of after, so that
-// repeating a fault in a second rule is introducing it. The order of after is
-// kept, and neither list is changed.
-func Ratchet(before, after []Finding) []Finding {
-	type identity struct {
-		code    Code
-		subject string
-	}
-	inherited := make(map[identity]int, len(before))
-	for _, finding := range before {
-		inherited[identity{finding.Code, finding.Subject}]++
-	}
-	var left []Finding
-	for _, finding := range after {
-		key := identity{finding.Code, finding.Subject}
-		if inherited[key] > 0 {
-			inherited[key]--
-			if finding.Once {
-				continue
-			}
-			finding = finding.demoted()
-		}
-		left = append(left, finding)
-	}
-	return left
-}
-
 // demoted returns the finding as a warning if it was a denial.
 func (f Finding) demoted() Finding {
 	if f.Severity == Deny {
@@ -164,7 +151,7 @@ func newFinding(code Code, severity Severity, path *field.Path, value, sentence,
 	return Finding{
 		Code:     code,
 		Severity: severity,
-		Err:      field.Invalid(path, value, fmt.Sprintf("%s [%s]", sentence, code)),
+		Err:      field.Invalid(path, bound.Text(value), fmt.Sprintf("%s [%s]", sentence, code)),
 		Brief:    brief,
 		Subject:  value,
 	}

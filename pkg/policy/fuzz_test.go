@@ -90,6 +90,7 @@ func FuzzInject(f *testing.F) {
 		require.Empty(t, cmp.Diff(untouched(exact(t, raw), before, injection), untouched(exact(t, patched), before, injection)))
 
 		after := apirule.Parse(decode(t, patched), "n")
+		require.Equal(t, after, injection.Edits.On(before), "the view of what is stored needs no JSON")
 		require.Len(t, after.Rules, len(before.Rules))
 		for i, rule := range after.Rules {
 			requireNotWeaker(t, before.Rules[i], rule, injection.Outcomes[i])

@@ -53,6 +53,8 @@ type Outcome struct {
 	Reason Reason
 	// From names what decided, as in [annotation.Provenance]; "" if nothing did.
 	From string
+	// Foreign is true if what decided is in another namespace than the APIRule.
+	Foreign bool
 }
 
 // Injection is what injection does to one APIRule.
@@ -87,10 +89,10 @@ func Inject(view apirule.View, facts Facts, settings Settings) Injection {
 	all := newLevels(view, facts)
 	injection := Injection{
 		Outcomes: make([]Outcome, 0, len(view.Rules)),
-		Findings: all.faults(view, facts.Registry),
+		Findings: append(checkLimits(view), all.faults(view, facts.Registry)...),
 	}
 	for _, rule := range view.Rules {
-		outcome, authorizers := injectRule(rule, all, facts, settings)
+		outcome, authorizers := injectRule(view, rule, &all, facts, settings)
 		injection.Outcomes = append(injection.Outcomes, outcome)
 		if outcome.Reason != Injected {
 			continue
@@ -102,6 +104,16 @@ func Inject(view apirule.View, facts Facts, settings Settings) Injection {
 	}
 	injection.Edits.Provenance = provenance(view, injection)
 	return injection
+}
+
+// WithoutForeign returns the injection without what an object in another namespace
+// than the APIRule decided: that may refuse a write of the APIRule, but not make
+// one. The receiver is not changed.
+func (i Injection) WithoutForeign(view apirule.View) Injection {
+	own := i
+	own.Edits.Rules = slices.DeleteFunc(slices.Clone(i.Edits.Rules), func(one apirule.Edit) bool { return i.Outcomes[one.Rule].Foreign })
+	own.Edits.Provenance = provenance(view, own)
+	return own
 }
 
 // skip tells why an APIRule is left alone as a whole, or "".
@@ -127,15 +139,15 @@ func ownedByUs(owner apirule.Owner) bool {
 
 // injectRule tells what becomes of a rule, and which authorizers it gets if that
 // is [Injected].
-func injectRule(rule apirule.Rule, all levels, facts Facts, settings Settings) (Outcome, []string) {
-	if facts.Registry.Fronts(rule.Service) != "" {
+func injectRule(view apirule.View, rule apirule.Rule, all *levels, facts Facts, settings Settings) (Outcome, []string) {
+	if facts.Registry.Behind(rule.Service) != "" {
 		return Outcome{Rule: rule.Index, Reason: AuthorizerFrontend}, nil
 	}
-	want, readable := all.intentOf(rule, settings)
+	want, readable := all.intentOf(view, rule, settings)
 	if !readable {
 		return Outcome{Rule: rule.Index, Reason: AnnotationInvalid}, nil
 	}
-	return Outcome{Rule: rule.Index, Reason: reasonFor(rule, want), From: want.from}, want.authorizers
+	return Outcome{Rule: rule.Index, Reason: reasonFor(rule, want), From: want.from, Foreign: want.foreign}, want.authorizers
 }
 
 // reasonFor is the table of [Inject].

@@ -177,9 +177,9 @@ spec:
 	}}
 	injection := policy.Inject(view, facts, policy.DefaultSettings())
 	assert.Empty(t, cmp.Diff([]policy.Outcome{
-		{Rule: 0, Reason: policy.Injected, From: "Service far/cart"},
-		{Rule: 1, Reason: policy.Injected, From: "Service far/pay"},
-		{Rule: 2, Reason: policy.NotRequested, From: "Service near/pay"},
+		{Rule: 0, Reason: policy.Injected, From: "Service far/cart", Foreign: true},
+		{Rule: 1, Reason: policy.Injected, From: "Service far/pay", Foreign: true},
+		{Rule: 2, Reason: policy.NotRequested, From: "Service near/pay", Foreign: true},
 		{Rule: 3, Reason: policy.NotRequested},
 	}, injection.Outcomes))
 	assert.Empty(t, cmp.Diff([]apirule.Edit{

@@ -6,15 +6,13 @@ package policy
 import (
 	"fmt"
 	"slices"
-	"sort"
-	"strconv"
 	"strings"
 	"time"
 
-	"k8s.io/apimachinery/pkg/util/validation"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 
 	"github.com/extauth-guard/extauth-guard/pkg/annotation"
+	"github.com/extauth-guard/extauth-guard/pkg/internal/bound"
 	"github.com/extauth-guard/extauth-guard/pkg/istio"
 )
 
@@ -23,9 +21,19 @@ type IstioFacts struct {
 	// Others are the other Istio CRs of the cluster: the oldest is the active
 	// one, so it may be one of them.
 	Others []istio.View
+	// Collection is true if the CR is deleted as part of a collection. The others
+	// may be part of it too, so none of them counts as staying.
+	Collection bool
 	// Users returns the APIRules that use an authorizer, as namespace/name,
 	// sorted. Nil means that nobody looked.
 	Users func(authorizer string) []string
+	// Hosts returns the hosts of these APIRules, sorted. Nil means that nobody looked.
+	Hosts func(authorizer string) []string
+	// Shields are the headers that the ingress gateway refuses; nil if there are none
+	// or nobody looked.
+	Shields []istio.Shield
+	// Now is when the change is made; zero where that is not known.
+	Now time.Time
 }
 
 // CheckIstio tells what is wrong with a change of an Istio CR. before is nil for
@@ -34,44 +42,29 @@ type IstioFacts struct {
 func CheckIstio(before, after *istio.View, facts IstioFacts) []Finding {
 	var found []Finding
 	if after != nil {
-		found = checkEntries(*after)
+		found = checkContent(*after, facts)
 		if before != nil {
-			found = Ratchet(checkEntries(*before), found)
+			found = Ratchet(checkContent(*before, facts), found)
 		}
 	}
 	if before == nil {
 		return found
 	}
-	return append(found, checkInUse(*before, after, facts)...)
+	return slices.Concat(found, checkInUse(*before, after, facts), checkWidened(*before, after, facts))
 }
 
-// AllowedRemovals returns the authorizers in use that a change removes because
-// the annotation [annotation.AllowRemoval] allows it, sorted; they deserve a
-// line in the log.
-func AllowedRemovals(before, after *istio.View, facts IstioFacts) []string {
-	if before == nil {
-		return nil
-	}
-	allowed, _ := allowedRemovals(*before, after)
-	var removed []string
-	for _, name := range lost(*before, after, facts) {
-		if slices.Contains(allowed, name) && len(facts.users(name)) > 0 {
-			removed = append(removed, name)
-		}
-	}
-	return removed
-}
-
-func checkEntries(view istio.View) []Finding {
+// checkContent reports what is wrong with an Istio CR by itself.
+func checkContent(view istio.View, facts IstioFacts) []Finding {
 	_, faults := annotation.Parse(annotation.Istio, view.Annotations)
-	if value, present := view.Annotations[annotation.AllowRemoval]; present {
-		_, errs := annotation.ParseNames(annotation.Path(annotation.AllowRemoval), value)
-		faults = append(faults, errs...)
-	}
 	var found []Finding
 	for _, err := range faults {
 		found = append(found, annotationFinding(err))
 	}
+	return slices.Concat(found, checkRemovals(view, facts.Now), checkEntries(view, facts))
+}
+
+func checkEntries(view istio.View, facts IstioFacts) []Finding {
+	var found []Finding
 	first := map[string]int{}
 	for _, entry := range view.Authorizers {
 		if entry.Malformed {
@@ -86,31 +79,20 @@ func checkEntries(view istio.View) []Finding {
 			first[entry.Name] = entry.Index
 		}
 		found = append(found, checkEntry(entry)...)
+		found = append(found, checkIdentity(entry, facts)...)
 	}
 	return found
 }
 
-// checkEntry reports what the CRD lets through and the mesh does not take: istiod
-// then denies every request, with nothing but a line in its log (Istio pilot,
-// security/authz/builder/extauthz.go; Kyma istio, v1alpha2/istio_merge.go).
+// checkEntry reports what is wrong with one entry.
 func checkEntry(entry istio.Authorizer) []Finding {
 	var found []Finding
-	if len(validation.IsDNS1123Label(entry.Name)) > 0 {
-		found = append(found, invalidAuthorizer(entry, entry.Field().Child("name"), entry.Name,
-			"istiod takes only names of up to 63 lower-case letters, digits and '-', beginning and ending with a letter or digit"))
-	}
-	if entry.Port < 1 || entry.Port > 65535 {
-		found = append(found, invalidAuthorizer(entry, entry.Field().Child("port"), strconv.FormatInt(entry.Port, 10), "must be a port between 1 and 65535"))
-	}
-	if entry.Service == "" {
-		found = append(found, invalidAuthorizer(entry, entry.Field().Child("service"), "",
-			"must be the host name of the authorizer's Service, for example oauth2-proxy.oauth2-proxy.svc.cluster.local"))
-	}
-	if entry.PathPrefix != "" && !strings.HasPrefix(entry.PathPrefix, "/") {
-		found = append(found, invalidAuthorizer(entry, entry.Field().Child("pathPrefix"), entry.PathPrefix, `must begin with "/"`))
-	}
-	if problem := timeoutProblem(entry.Timeout); problem != "" {
-		found = append(found, invalidAuthorizer(entry, entry.Field().Child("timeout"), entry.Timeout, problem))
+	for _, fault := range entryFaults(entry) {
+		path := entry.Field()
+		for step := range strings.SplitSeq(fault.field, ".") {
+			path = path.Child(step)
+		}
+		found = append(found, invalidAuthorizer(entry, path, fault.value, fault.problem))
 	}
 	if entry.PathPrefix == "" {
 		finding := newFinding(AuthorizerOpenPaths, Warn, entry.Field().Child("pathPrefix"), entry.Name,
@@ -122,22 +104,6 @@ func checkEntry(entry istio.Authorizer) []Finding {
 	return found
 }
 
-// timeoutProblem says what is wrong with a timeout, or "": Kyma cuts it to whole
-// seconds, so that "500ms" becomes none at all.
-func timeoutProblem(timeout string) string {
-	if timeout == "" {
-		return ""
-	}
-	duration, err := time.ParseDuration(timeout)
-	switch {
-	case err != nil:
-		return `must be a duration, for example "5s"; one that cannot be read makes the Istio module fail for all CRs`
-	case duration < time.Second || duration%time.Second != 0:
-		return "must be whole seconds, at least 1s: the Istio module cuts off the rest"
-	}
-	return ""
-}
-
 func invalidAuthorizer(entry istio.Authorizer, path *field.Path, value, problem string) Finding {
 	finding := newFinding(AuthorizerInvalid, Deny, path, value, problem, problem)
 	finding.Subject = strings.Join([]string{entry.Name, path.String()[strings.LastIndex(path.String(), "]")+1:], value}, " ")
@@ -146,21 +112,25 @@ func invalidAuthorizer(entry istio.Authorizer, path *field.Path, value, problem 
 
 // checkInUse reports authorizers that APIRules use and that would be gone.
 func checkInUse(before istio.View, after *istio.View, facts IstioFacts) []Finding {
-	allowed, path := allowedRemovals(before, after)
+	path := field.NewPath("metadata", "name")
+	if after != nil {
+		path = field.NewPath("spec", "config", "authorizers")
+	}
+	allowed := allowedRemovals(before, after, facts.Now)
 	var found []Finding
 	for _, name := range lost(before, after, facts) {
 		users := facts.users(name)
 		if len(users) == 0 || slices.Contains(allowed, name) {
 			continue
 		}
-		by, change := fmt.Sprintf("%d APIRules", len(users)), "these"
+		change := "these"
 		if len(users) == 1 {
-			by, change = "1 APIRule", "it"
+			change = "it"
 		}
 		found = append(found, newFinding(AuthorizerInUse, Deny, path, name,
-			fmt.Sprintf("the authorizer is used by %s, whose requests would all get 403: %s; change %s first, or allow the removal with the annotation %s: %s",
-				by, enumerate(users), change, annotation.AllowRemoval, name),
-			fmt.Sprintf("%q is used by %s", name, by)))
+			fmt.Sprintf("the authorizer is used by %s, whose requests would all get 403: %s; change %s first, or %s",
+				apiruleCount(users), bound.List(users), change, howToAllow(name, after == nil)),
+			fmt.Sprintf("%q is used by %s", name, apiruleCount(users))))
 	}
 	return found
 }
@@ -168,33 +138,22 @@ func checkInUse(before istio.View, after *istio.View, facts IstioFacts) []Findin
 // lost returns the names that the active CR has before the change and not after
 // it, sorted. Renaming is losing the old name.
 func lost(before istio.View, after *istio.View, facts IstioFacts) []string {
-	var names []string
-	active, found := istio.Active(append(slices.Clone(facts.Others), before))
-	if !found {
-		return nil
+	was, is := registries(before, after, facts)
+	return slices.DeleteFunc(slices.Clone(was.Names()), is.Has)
+}
+
+// registries returns those of the active CR before a change and after it.
+func registries(before istio.View, after *istio.View, facts IstioFacts) (was, is Registry) {
+	active, _ := istio.Active(append(slices.Clone(facts.Others), before))
+	var remaining []istio.View
+	if !facts.Collection {
+		remaining = slices.Clone(facts.Others)
 	}
-	remaining := slices.Clone(facts.Others)
 	if after != nil {
 		remaining = append(remaining, *after)
 	}
 	next, _ := istio.Active(remaining)
-	kept := NewRegistry(next)
-	for _, name := range NewRegistry(active).Names() {
-		if !kept.Has(name) {
-			names = append(names, name)
-		}
-	}
-	sort.Strings(names)
-	return names
-}
-
-func allowedRemovals(before istio.View, after *istio.View) ([]string, *field.Path) {
-	current, path := before, field.NewPath("metadata", "name")
-	if after != nil {
-		current, path = *after, field.NewPath("spec", "config", "authorizers")
-	}
-	allowed, _ := annotation.ParseNames(nil, current.Annotations[annotation.AllowRemoval])
-	return allowed, path
+	return NewRegistry(active), NewRegistry(next)
 }
 
 func (f IstioFacts) users(authorizer string) []string {

@@ -85,7 +85,7 @@ func shapes() []shape {
 		{map[string]any{"extAuth": extAuth("corp", "oauth2-proxy"), "noAuth": false}, "extAuth", []string{"corp", "oauth2-proxy"}},
 		{map[string]any{"extAuth": map[string]any{"authorizers": []any{}}}, "empty", nil},
 		{map[string]any{"extAuth": "oauth2-proxy"}, "malformed", nil},
-		{map[string]any{"noAuth": nil, "jwt": map[string]any{}}, "jwt", nil},
+		{map[string]any{"noAuth": nil, "jwt": jwt}, "jwt", nil},
 	}
 }
 
@@ -119,7 +119,7 @@ func (m mesh) asRegistry() policy.Registry {
 	}
 	view := istio.View{Namespace: "kyma-system", Name: "default"}
 	for i, name := range m.names {
-		authorizer := istio.Authorizer{Index: i, Name: name}
+		authorizer := istio.Authorizer{Index: i, Name: name, Service: name + ".auth.svc.cluster.local", Port: 80, PathPrefix: "/v"}
 		if m.front != "" {
 			authorizer.Service = m.front + ".shop.svc.cluster.local"
 		}
@@ -360,7 +360,7 @@ func (w world) findingsOf(i int, r route) []verdict {
 	protected := r.shape.kind == "jwt" || r.shape.kind == "extAuth"
 	switch {
 	case !protected && covered(r.shape.kind, wish):
-		found = append(found, verdict{policy.InjectionMissing, policy.Deny, rule, path(i)})
+		found = append(found, verdict{policy.InjectionMissing, policy.Deny, rule, fmt.Sprint(path(i), strategy(r), r.service)})
 	case r.shape.kind == "noAuth":
 		found = append(found, verdict{policy.RuleLeftOpen, policy.Warn, rule + ".noAuth", path(i)})
 	}
@@ -438,12 +438,12 @@ func (w world) object() map[string]any {
 		rule := map[string]any{"path": path(i), "methods": []any{"GET"}}
 		maps.Copy(rule, r.shape.rule)
 		if r.own {
-			rule["service"] = map[string]any{"name": r.service}
+			rule["service"] = map[string]any{"name": r.service, "port": int64(80)}
 		}
 		rules = append(rules, rule)
 	}
 	return map[string]any{"metadata": metadata, "spec": map[string]any{
-		"hosts": []any{"cart.example.com"}, "gateway": "kyma-system/kyma-gateway", "service": map[string]any{"name": "cart"}, "rules": rules,
+		"hosts": []any{"cart.example.com"}, "gateway": "kyma-system/kyma-gateway", "service": map[string]any{"name": "cart", "port": int64(80)}, "rules": rules,
 	}}
 }
 

@@ -21,7 +21,8 @@ type OptOutFacts struct {
 	// Namespaces has the labels of the namespaces of APIRules and of the object;
 	// for a Namespace those that it is about to have.
 	Namespaces map[string]Namespace
-	// APIRules are those in the Namespace, or those that use the Service.
+	// APIRules are those in the Namespace or in front of its Services, or those that
+	// use the Service.
 	APIRules []apirule.View
 	// GatewayDomains is as in [Facts].
 	GatewayDomains map[string]string
@@ -65,14 +66,22 @@ func (p *ClusterPolicy) coversNamespace(namespace string, facts OptOutFacts) boo
 func (p *ClusterPolicy) coversUser(kind annotation.Kind, name types.NamespacedName, facts OptOutFacts) bool {
 	around := Facts{Namespaces: facts.Namespaces, GatewayDomains: facts.GatewayDomains}
 	for _, view := range facts.APIRules {
-		if view.Deleting || !p.Matches(view, around) {
+		if view.Deleting {
 			continue
 		}
 		for _, rule := range view.Rules {
-			if (kind != annotation.Service || rule.Service == name) && !p.exempts(view.NamespacedName(), rule, facts.Now) {
+			if dependsOn(view, rule, kind, name) && p.concerns(view, rule, around) && !p.exempts(view.NamespacedName(), rule, facts.Now) {
 				return true
 			}
 		}
 	}
 	return false
+}
+
+// dependsOn is true if the annotations of an object are a level of a rule.
+func dependsOn(view apirule.View, rule apirule.Rule, kind annotation.Kind, name types.NamespacedName) bool {
+	if kind == annotation.Service {
+		return rule.Service == name
+	}
+	return view.Namespace == name.Name || rule.Service.Namespace == name.Name
 }

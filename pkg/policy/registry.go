@@ -9,6 +9,7 @@ import (
 
 	"k8s.io/apimachinery/pkg/types"
 
+	"github.com/extauth-guard/extauth-guard/pkg/apirule"
 	"github.com/extauth-guard/extauth-guard/pkg/istio"
 )
 
@@ -26,6 +27,11 @@ type Registry struct {
 	// State and Description are those of the Istio CR's status; "" if unknown.
 	State, Description string
 
+	// entries is true if the authorizers are entries of an Istio CR, and not only names.
+	entries bool
+	// faults are those of the entries, by name; looked for once, because every
+	// admission asks.
+	faults map[string][]entryFault
 	// mesh is nil while the mesh configuration is not known.
 	mesh        *istio.Mesh
 	authorizers map[string]istio.Authorizer
@@ -37,7 +43,13 @@ type Registry struct {
 // not part of it; of several entries with one name the first counts.
 func NewRegistry(cr istio.View) Registry {
 	registry := newRegistry(fmt.Sprintf("the Istio CR %s/%s", cr.Namespace, cr.Name), cr.Authorizers)
-	registry.State, registry.Description = cr.State, cr.Description
+	registry.State, registry.Description, registry.entries = cr.State, cr.Description, true
+	registry.faults = make(map[string][]entryFault, len(registry.authorizers))
+	for name, entry := range registry.authorizers {
+		if faults := entryFaults(entry); len(faults) > 0 {
+			registry.faults[name] = faults
+		}
+	}
 	return registry
 }
 
@@ -90,6 +102,37 @@ func (r Registry) Effective(name string) bool {
 	return r.mesh == nil || r.mesh.Providers[name]
 }
 
+// MeshKnown is true if it is known what the mesh configuration says.
+func (r Registry) MeshKnown() bool {
+	return r.mesh != nil
+}
+
+// Outdated is true if the mesh has the authorizer with another service, port or
+// pathPrefix than the Istio CR.
+func (r Registry) Outdated(name string) bool {
+	if r.mesh == nil {
+		return false
+	}
+	provider, known := r.mesh.HTTP[name]
+	entry, registered := r.authorizers[name]
+	return known && registered && r.entries && !provider.Is(entry)
+}
+
+// InForce is true if the mesh is known to have the authorizer as the Istio CR has it.
+func (r Registry) InForce(name string) bool {
+	return r.mesh != nil && r.mesh.Providers[name] && !r.Outdated(name)
+}
+
+// otherKind is true if the mesh has a provider of that name that speaks something
+// else than ext_authz over HTTP, so that the authorizer can never take its place.
+func (r Registry) otherKind(name string) bool {
+	if r.mesh == nil {
+		return false
+	}
+	http, known := r.mesh.Providers[name]
+	return known && !http
+}
+
 // Authorizer returns the entry of that name.
 func (r Registry) Authorizer(name string) (istio.Authorizer, bool) {
 	authorizer, registered := r.authorizers[name]
@@ -107,7 +150,16 @@ func (r Registry) Names() []string {
 	return r.names
 }
 
-// Fronts returns the authorizer whose Service that is, or "".
-func (r Registry) Fronts(service types.NamespacedName) string {
+// Behind returns the authorizer whose Service that is, or "".
+func (r Registry) Behind(service types.NamespacedName) string {
 	return r.backends[service]
+}
+
+// Fronts is true for a rule that has to be open, because it is the way to the login
+// page of an authorizer: an APIRule in the namespace of the authorizer's Service, and
+// the port that the authorizer is registered with. Anywhere else, and at another
+// port, it would only be a way around what is required.
+func (r Registry) Fronts(view apirule.View, rule apirule.Rule) bool {
+	name := r.backends[rule.Service]
+	return name != "" && rule.Service.Namespace == view.Namespace && rule.ServicePort == r.authorizers[name].Port
 }

@@ -14,6 +14,8 @@ func checkService(s subject) []Finding {
 	name := s.rule.Service.String()
 	service, exists := s.facts.Services[s.rule.Service]
 	switch {
+	case !exists && s.facts.Partial:
+		return nil
 	case !exists:
 		return []Finding{newFinding(ServiceNotFound, Warn, s.rule.ServiceField(), name,
 			"the Service does not exist yet; Kyma reports an error and tries again with growing pauses, so create the Service, and touch the APIRule if it stays in Error",
@@ -43,13 +45,16 @@ func checkSidecar(s subject) []Finding {
 // on Istio admits only what an ALLOW policy names, and Kyma's names the ingress
 // gateway (Kyma api-gateway, authorizationpolicy/creator.go).
 func checkInternalTraffic(s subject) []Finding {
-	if !s.rule.Protected() || s.facts.Services == nil || len(s.facts.Neighbours[s.rule.Service]) > 0 {
+	if !s.rule.Protected() || s.facts.Services == nil || s.facts.Partial || len(s.facts.Neighbours[s.rule.Service]) > 0 {
 		return nil
 	}
 	if _, exists := s.facts.Services[s.rule.Service]; !exists {
 		return nil // said already
 	}
 	if _, another := s.siblings.guarded.before(s.rule, func(use) bool { return true }); another {
+		return nil
+	}
+	if s.callersAllowed() {
 		return nil
 	}
 	name := s.rule.Service.String()

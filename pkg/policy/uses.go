@@ -4,6 +4,7 @@
 package policy
 
 import (
+	"math"
 	"slices"
 
 	"k8s.io/apimachinery/pkg/types"
@@ -80,6 +81,17 @@ func (i *useIndex) add(at int, one use) {
 // before returns the first use that is of an earlier rule, acts on the workload
 // of this rule, and is wanted.
 func (u *uses) before(rule apirule.Rule, wanted func(use) bool) (use, bool) {
+	return u.find(rule, rule.Index, wanted)
+}
+
+// elsewhere returns the first use that acts on the workload of this rule and is wanted,
+// whichever rule it is of.
+func (u *uses) elsewhere(rule apirule.Rule, wanted func(use) bool) (use, bool) {
+	return u.find(rule, math.MaxInt, wanted)
+}
+
+// find looks among the uses of the rules below end.
+func (u *uses) find(rule apirule.Rule, end int, wanted func(use) bool) (use, bool) {
 	service := u.services[rule.Service]
 	fits := func(one use) bool {
 		shares := one.rule.Service == rule.Service ||
@@ -88,7 +100,7 @@ func (u *uses) before(rule apirule.Rule, wanted func(use) bool) (use, bool) {
 	}
 	if u.index == nil {
 		for _, one := range u.list {
-			if one.rule.Index >= rule.Index {
+			if one.rule.Index >= end {
 				break
 			}
 			if fits(one) {
@@ -97,14 +109,14 @@ func (u *uses) before(rule apirule.Rule, wanted func(use) bool) (use, bool) {
 		}
 		return use{}, false
 	}
-	return u.indexedBefore(rule, service, fits)
+	return u.indexed(rule, end, service, fits)
 }
 
-func (u *uses) indexedBefore(rule apirule.Rule, service Service, fits func(use) bool) (use, bool) {
+func (u *uses) indexed(rule apirule.Rule, end int, service Service, fits func(use) bool) (use, bool) {
 	first := len(u.list)
 	look := func(candidates []int) {
 		for _, at := range candidates {
-			if at >= first || u.list[at].rule.Index >= rule.Index {
+			if at >= first || u.list[at].rule.Index >= end {
 				return
 			}
 			if fits(u.list[at]) {

@@ -12,13 +12,14 @@ import (
 
 	"github.com/extauth-guard/extauth-guard/pkg/annotation"
 	"github.com/extauth-guard/extauth-guard/pkg/apirule"
+	"github.com/extauth-guard/extauth-guard/pkg/internal/bound"
 )
 
 // checkPolicies reports a rule that lacks what ExtAuthPolicies require. Policies
 // that require the same make one finding, with the severity of the strictest.
 func checkPolicies(s subject) []Finding {
 	var found []Finding
-	for _, group := range byRequirement(s.cluster.policies, func(one *ClusterPolicy) bool { return s.violates(one) }) {
+	for _, group := range byRequirement(s.matching.of(s.rule), func(one *ClusterPolicy) bool { return s.violates(one) }) {
 		found = append(found, s.violation(group))
 	}
 	return found
@@ -44,7 +45,7 @@ func byRequirement(policies []*ClusterPolicy, wanted func(*ClusterPolicy) bool) 
 // violates is true if the rule lacks what the policy requires and nothing
 // excuses it. A rule in front of an authorizer has to be open.
 func (s subject) violates(policy *ClusterPolicy) bool {
-	return s.lacks(policy) && !s.cluster.exempt(policy, s.rule)
+	return s.lacks(policy) && !s.matching.exempt(policy, s.rule)
 }
 
 func (s subject) lacks(policy *ClusterPolicy) bool {
@@ -66,13 +67,12 @@ func (s subject) violation(policies []*ClusterPolicy) Finding {
 		fmt.Sprintf("%s %s %s, but the rule %s; name one in extAuth.authorizers, or ask the owner of the policy for an exemption",
 			names(policies), verb, wanted, s.has()),
 		fmt.Sprintf("%s %s %s", names(policies), verb, wanted))
-	// The same fault is the same requirement at the same way in: another host,
-	// path, method or Service exposes something new.
-	methods := slices.Sorted(slices.Values(s.rule.Methods))
-	finding.Subject = strings.Join([]string{
-		wanted, strings.Join(s.view.Hosts, ","), s.view.Gateway, s.rule.Path, strings.Join(methods, ","), s.rule.Service.String(), string(s.rule.Strategy),
-	}, " ")
+	finding.Subject, finding.Opens = wanted, s.opens()
 	return finding
+}
+
+func (s subject) opens() *Opening {
+	return &Opening{view: s.view, rule: s.rule}
 }
 
 // has says in words what protects the rule now.
@@ -83,7 +83,7 @@ func (s subject) has() string {
 	case s.rule.Strategy == apirule.JWT:
 		return "has only a jwt"
 	case len(s.rule.Authorizers) > 0:
-		return "has " + enumerate(s.rule.Authorizers)
+		return "has " + bound.List(s.rule.Authorizers)
 	}
 	return "has no access strategy"
 }
@@ -100,7 +100,7 @@ func stricter(a, b Severity) Severity {
 // forbids that.
 func checkOptOut(s subject) []Finding {
 	var forbidding []*ClusterPolicy
-	for _, one := range s.cluster.policies {
+	for _, one := range s.matching.of(s.rule) {
 		if s.optsOut(one) {
 			forbidding = append(forbidding, one)
 		}
@@ -113,7 +113,7 @@ func checkOptOut(s subject) []Finding {
 
 func (s subject) optsOut(policy *ClusterPolicy) bool {
 	return policy.forbidden && s.readable && s.want.inject != nil && !*s.want.inject && !s.fronts() &&
-		!s.cluster.exempt(policy, s.rule)
+		!s.matching.exempt(policy, s.rule)
 }
 
 func (s subject) optOut(policies []*ClusterPolicy) Finding {
@@ -123,6 +123,8 @@ func (s subject) optOut(policies []*ClusterPolicy) Finding {
 		path, value = s.rule.ServiceField(), s.rule.Service.String()
 	case s.want.from == "Namespace":
 		path, value = field.NewPath("metadata", "namespace"), s.view.Namespace
+	case strings.HasPrefix(s.want.from, "Namespace "):
+		path, value = s.rule.ServiceField(), s.rule.Service.String()
 	}
 	finding := optOutFinding(policies, path, value, fmt.Sprintf("%s says %s: \"false\"", s.want.from, annotation.Inject))
 	finding.Subject = s.want.from
@@ -174,32 +176,52 @@ func Assess(view apirule.View, facts Facts, settings Settings) []Assessment {
 	if reason := skip(view, settings); reason != "" && reason != ControllerOwned {
 		return nil
 	}
-	all := newLevels(view, facts)
-	if len(all.cluster.policies) == 0 {
+	pass := newPass(view, facts, settings)
+	assessments := pass.unassessed()
+	if len(assessments) == 0 {
 		return nil
 	}
-	assessments := make([]Assessment, len(all.cluster.policies))
-	for i, one := range all.cluster.policies {
-		assessments[i] = Assessment{Policy: one.Name, State: Compliant}
-	}
 	for _, rule := range view.Rules {
-		s := newSubject(rule, all, view, facts, settings)
-		for i, one := range all.cluster.policies {
-			s.assess(one, &assessments[i])
-		}
+		pass.assess(pass.subject(rule), assessments)
 	}
 	return assessments
 }
 
+// unassessed returns how an APIRule without rules stands to each policy that matches it;
+// nil if it stands to none.
+func (p *pass) unassessed() []Assessment {
+	if p.skipped != "" && p.skipped != ControllerOwned || len(p.levels.matching.policies) == 0 {
+		return nil
+	}
+	assessments := make([]Assessment, len(p.levels.matching.policies))
+	for i, one := range p.levels.matching.policies {
+		assessments[i] = Assessment{Policy: one.Name, State: Compliant}
+	}
+	return assessments
+}
+
+// assess adds how one rule stands to the policies.
+func (p *pass) assess(s subject, into []Assessment) {
+	for i := range into {
+		if one := p.levels.matching.policies[i]; slices.Contains(p.levels.matching.of(s.rule), one) {
+			s.assess(one, &into[i])
+		}
+	}
+}
+
 func (s subject) assess(policy *ClusterPolicy, into *Assessment) {
 	alone := []*ClusterPolicy{policy}
-	lacks := s.lacks(policy)
-	if lacks && s.cluster.exempt(policy, s.rule) && into.State == Compliant {
+	unconsented := s.unconsented(policy)
+	exempt := s.matching.exempt(policy, s.rule)
+	if (s.lacks(policy) || unconsented) && exempt && into.State == Compliant {
 		into.State = Exempt
 	}
 	var found []Finding
 	if s.violates(policy) {
 		found = append(found, s.violation(alone))
+	}
+	if unconsented && !exempt {
+		found = append(found, s.withoutConsent(alone))
 	}
 	if s.optsOut(policy) {
 		found = append(found, s.optOut(alone))

@@ -4,15 +4,17 @@
 package report
 
 import (
+	"cmp"
 	_ "embed"
 	"encoding/csv"
 	"encoding/json"
 	"fmt"
 	"html/template"
 	"io"
-	"strconv"
 	"strings"
 	"text/tabwriter"
+
+	"github.com/extauth-guard/extauth-guard/pkg/internal/quote"
 )
 
 // Format is a form of output.
@@ -53,16 +55,35 @@ func (r Report) Write(w io.Writer, format Format) error {
 }
 
 func (r Report) table(w io.Writer) error {
-	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	_, _ = fmt.Fprintln(table, "HOST\tPROTECTION\tOBJECT\tAUTHORIZERS\tFINDINGS")
+	var lines strings.Builder
+	table := tabwriter.NewWriter(&lines, 0, 0, 2, ' ', 0)
+	_, _ = fmt.Fprintln(table, "HOST\tVERDICT\tOBJECT\tAUTHORIZERS\tFINDINGS\tWHY")
 	for _, host := range r.Hosts {
-		_, _ = fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\n", orDash(host.Host), host.Protection, host.object(), orDash(host.by()), orDash(host.codes()))
+		_, _ = fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\t%s\n", quote.Line(orDash(host.Host)), host.Verdict, quote.Line(host.object()), quote.Line(orDash(host.by())), orDash(host.codes()), quote.Line(orDash(host.Why)))
 	}
 	if err := table.Flush(); err != nil {
 		return err
 	}
-	_, err := fmt.Fprintf(w, "\n%s\n", r.Summary.sentence())
+	fmt.Fprintf(&lines, "\n%s\n", r.Summary.sentence())
+	r.changes(&lines)
+	_, err := io.WriteString(w, quote.Printed(lines.String()))
 	return err
+}
+
+// changes prints what changed since an earlier report.
+func (r Report) changes(lines *strings.Builder) {
+	if r.Changes == nil {
+		return
+	}
+	fmt.Fprintf(lines, "\nSince the earlier report: %d changes\n", len(r.Changes))
+	for _, one := range r.Changes {
+		mark := "better"
+		if one.Worse() {
+			mark = "WORSE"
+		}
+		fmt.Fprintf(lines, "  %-6s  %s  %s -> %s  %s %s/%s\n", mark, quote.Line(orDash(one.Host)), orDash(string(one.Before)), orDash(string(one.After)),
+			one.Kind, quote.Line(one.Namespace), quote.Line(one.Name))
+	}
 }
 
 func (r Report) json(w io.Writer) error {
@@ -74,7 +95,7 @@ func (r Report) json(w io.Writer) error {
 
 func (r Report) csv(w io.Writer) error {
 	table := csv.NewWriter(w)
-	_ = table.Write([]string{"host", "protection", "kind", "namespace", "name", "gateway", "path", "methods", "protected", "strategy", "authorizers", "injectedFrom", "service", "findings"})
+	_ = table.Write([]string{"host", "verdict", "kind", "namespace", "name", "gateway", "path", "methods", "ruleVerdict", "why", "strategy", "authorizers", "injectedFrom", "service", "findings", "callers"})
 	for _, host := range r.Hosts {
 		rules := host.Rules
 		if len(rules) == 0 {
@@ -82,9 +103,9 @@ func (r Report) csv(w io.Writer) error {
 		}
 		for _, rule := range rules {
 			_ = table.Write(inert(
-				host.Host, string(host.Protection), host.Kind, host.Namespace, host.Name, host.Gateway,
-				rule.Path, strings.Join(rule.Methods, " "), strconv.FormatBool(rule.Protected), rule.Strategy,
-				strings.Join(rule.Authorizers, " "), rule.InjectedFrom, rule.Service, host.codes(),
+				host.Host, string(host.Verdict), host.Kind, host.Namespace, host.Name, host.Gateway,
+				rule.Path, strings.Join(rule.Methods, " "), string(rule.Verdict), cmp.Or(rule.Why, host.Why), rule.Strategy,
+				strings.Join(rule.Authorizers, " "), rule.InjectedFrom, rule.Service, host.codes(), rule.Callers,
 			))
 		}
 	}
@@ -92,13 +113,10 @@ func (r Report) csv(w io.Writer) error {
 	return table.Error()
 }
 
-// inert keeps spreadsheets from taking a cell for a formula: names come from
-// whoever may write an APIRule (OWASP, "CSV injection").
+// inert quotes cells: names come from whoever may write an APIRule.
 func inert(cells ...string) []string {
 	for i, cell := range cells {
-		if cell != "" && strings.ContainsRune("=+-@\t\r", rune(cell[0])) {
-			cells[i] = "'" + cell
-		}
+		cells[i] = quote.Cell(cell)
 	}
 	return cells
 }
@@ -106,13 +124,13 @@ func inert(cells ...string) []string {
 func (r Report) markdown(w io.Writer) error {
 	var text strings.Builder
 	fmt.Fprintf(&text, "# Host coverage\n\n%s Looked at: %s, %s.\n\n", r.Summary.sentence(), cell(r.Source), r.Generated.Format("2006-01-02 15:04 MST"))
-	text.WriteString("| Host | Protection | Object | Authorizers | Findings |\n|---|---|---|---|---|\n")
+	text.WriteString("| Host | Verdict | Object | Authorizers | Findings | Why |\n|---|---|---|---|---|---|\n")
 	for _, host := range r.Hosts {
-		fmt.Fprintf(&text, "| %s | %s | %s | %s | %s |\n", cell(host.Host), host.Protection, cell(host.object()), cell(host.by()), cell(host.codes()))
+		fmt.Fprintf(&text, "| %s | %s | %s | %s | %s | %s |\n", cell(host.Host), host.Verdict, cell(host.object()), cell(host.by()), cell(host.codes()), cell(host.Why))
 	}
-	text.WriteString("\n## Teams\n\n| Namespace | Hosts | Protected | Partly | Open | Unguarded | Deny | Warn |\n|---|---|---|---|---|---|---|---|\n")
+	text.WriteString("\n## Teams\n\n| Namespace | Hosts | NotEnforced | Open | Unknown | Blocked | Protected | Deny | Warn |\n|---|---|---|---|---|---|---|---|---|\n")
 	for _, one := range r.Teams {
-		fmt.Fprintf(&text, "| %s | %d | %d | %d | %d | %d | %d | %d |\n", cell(one.Namespace), one.Hosts, one.Protected, one.Partly, one.Open, one.Unguarded, one.Deny, one.Warn)
+		fmt.Fprintf(&text, "| %s | %d | %d | %d | %d | %d | %d | %d | %d |\n", cell(one.Namespace), one.Hosts, one.NotEnforced, one.Open, one.Unknown, one.Blocked, one.Protected, one.Deny, one.Warn)
 	}
 	if len(r.Exemptions) > 0 {
 		text.WriteString("\n## Exemptions\n\n| Policy | APIRule | Paths | Reason | Owner | Expires |\n|---|---|---|---|---|---|\n")
@@ -125,11 +143,8 @@ func (r Report) markdown(w io.Writer) error {
 	return err
 }
 
-// cell escapes what would end a cell, or be taken for markup.
-func cell(text string) string {
-	text = strings.NewReplacer("\\", "\\\\", "|", "\\|", "\n", " ", "\r", " ", "<", "&lt;", "*", "\\*", "_", "\\_", "`", "\\`", "[", "\\[").Replace(text)
-	return orDash(text)
-}
+// cell quotes a text for a table.
+func cell(text string) string { return orDash(quote.Markdown(text)) }
 
 //go:embed page.html
 var page string
@@ -143,8 +158,8 @@ func (r Report) html(w io.Writer) error {
 }
 
 func (s Summary) sentence() string {
-	return fmt.Sprintf("%d hosts: %d protected, %d partly, %d open, %d not guarded by APIRules. Findings: %d deny, %d warn.",
-		s.Hosts, s.Protected, s.Partly, s.Open, s.Unguarded, s.Deny, s.Warn)
+	return fmt.Sprintf("%d hosts: %d NotEnforced, %d Open, %d Unknown, %d Blocked, %d Protected. Findings: %d deny, %d warn.",
+		s.Hosts, s.NotEnforced, s.Open, s.Unknown, s.Blocked, s.Protected, s.Deny, s.Warn)
 }
 
 // Until says how long an exemption holds.

@@ -9,6 +9,7 @@
 package report
 
 import (
+	"cmp"
 	"maps"
 	"slices"
 	"strings"
@@ -17,22 +18,6 @@ import (
 	"github.com/extauth-guard/extauth-guard/pkg/annotation"
 	"github.com/extauth-guard/extauth-guard/pkg/apirule"
 	"github.com/extauth-guard/extauth-guard/pkg/policy"
-)
-
-// Protection is how much of a host is protected.
-type Protection string
-
-// The protections, from good to bad.
-const (
-	// Protected: every rule has an authorizer or a JWT check.
-	Protected Protection = "protected"
-	// Partly: some rules have.
-	Partly Protection = "partly"
-	// Open: none has.
-	Open Protection = "open"
-	// Unguarded: exposed by something that is no APIRule, so that nothing here
-	// can tell.
-	Unguarded Protection = "unguarded"
 )
 
 // Report is what is exposed at one moment. Its JSON form is API.
@@ -44,17 +29,20 @@ type Report struct {
 	Teams      []Team      `json:"teams"`
 	Hosts      []Host      `json:"hosts"`
 	Exemptions []Exemption `json:"exemptions"`
+	// Changes are those since an earlier report; nil if there is none to compare with.
+	Changes []Change `json:"changes,omitempty"`
 }
 
-// Summary counts.
+// Summary counts hosts by verdict, and findings by severity.
 type Summary struct {
-	Hosts     int `json:"hosts"`
-	Protected int `json:"protected"`
-	Partly    int `json:"partly"`
-	Open      int `json:"open"`
-	Unguarded int `json:"unguarded"`
-	Deny      int `json:"deny"`
-	Warn      int `json:"warn"`
+	Hosts       int `json:"hosts"`
+	NotEnforced int `json:"notEnforced"`
+	Open        int `json:"open"`
+	Unknown     int `json:"unknown"`
+	Blocked     int `json:"blocked"`
+	Protected   int `json:"protected"`
+	Deny        int `json:"deny"`
+	Warn        int `json:"warn"`
 }
 
 // Team counts what is in one namespace, which is what a team owns.
@@ -65,27 +53,36 @@ type Team struct {
 
 // Host is one object that exposes a host.
 type Host struct {
-	Host       string     `json:"host"`
-	Kind       string     `json:"kind"`
-	Namespace  string     `json:"namespace"`
-	Name       string     `json:"name"`
-	Gateway    string     `json:"gateway"`
-	Protection Protection `json:"protection"`
-	Rules      []Rule     `json:"rules"`
-	Findings   []Finding  `json:"findings"`
+	Host      string `json:"host"`
+	Kind      string `json:"kind"`
+	Namespace string `json:"namespace"`
+	Name      string `json:"name"`
+	Gateway   string `json:"gateway"`
+	// Verdict is the worst of the rules; Why says what makes it so, and Fix what to do.
+	Verdict policy.Verdict `json:"verdict"`
+	Why     string         `json:"why,omitempty"`
+	Fix     string         `json:"fix,omitempty"`
+	// Excluded is true if the configuration excludes the namespace: nothing is injected
+	// or denied there.
+	Excluded bool      `json:"excluded,omitempty"`
+	Rules    []Rule    `json:"rules"`
+	Findings []Finding `json:"findings"`
 }
 
 // Rule is one rule of an APIRule.
 type Rule struct {
-	Path      string   `json:"path"`
-	Methods   []string `json:"methods"`
-	Service   string   `json:"service"`
-	Protected bool     `json:"protected"`
+	Path    string         `json:"path"`
+	Methods []string       `json:"methods"`
+	Service string         `json:"service"`
+	Verdict policy.Verdict `json:"verdict"`
+	Why     string         `json:"why,omitempty"`
 	// Strategy is extAuth, jwt, noAuth, "none" or "malformed".
 	Strategy    string   `json:"strategy"`
 	Authorizers []string `json:"authorizers,omitempty"`
 	// InjectedFrom is what asked for the authorizers, if they were injected.
 	InjectedFrom string `json:"injectedFrom,omitempty"`
+	// Callers says who may call inside the mesh, where somebody was asked for.
+	Callers string `json:"callers,omitempty"`
 }
 
 // Finding is one of the policy.
@@ -109,19 +106,41 @@ type Exemption struct {
 	Expired bool   `json:"expired"`
 }
 
-// APIRule returns the host of an APIRule with what is wrong with it.
-func APIRule(view apirule.View, findings []policy.Finding) Host {
-	host := Host{
-		Host: view.Host(), Kind: apirule.Kind, Namespace: view.Namespace, Name: view.Name, Gateway: view.Gateway,
-		Rules: make([]Rule, 0, len(view.Rules)), Findings: []Finding{},
+// APIRule returns what an APIRule exposes: one entry for each of its hosts. A short host
+// is made whole with the domain of its Gateway; "" if that is not known.
+func APIRule(view apirule.View, domain string, judged policy.Judgement) []Host {
+	one := Host{
+		Kind: apirule.Kind, Namespace: view.Namespace, Name: view.Name, Gateway: view.Gateway,
+		Verdict: judged.Verdict.Verdict, Why: judged.Verdict.Why, Fix: judged.Verdict.Fix(),
+		Rules: rulesOf(view, judged.Rules), Findings: []Finding{},
 	}
+	for _, finding := range judged.Findings {
+		if finding.Code == policy.RegistryUnknown || finding.OfChange() {
+			continue // the verdict says the one
+		}
+		message := strings.TrimSuffix(finding.Err.ErrorBody(), " ["+string(finding.Code)+"]")
+		one.Findings = append(one.Findings, Finding{string(finding.Code), string(finding.Severity), finding.Err.Field, message})
+	}
+	hosts := make([]Host, 0, len(view.Hosts))
+	for _, host := range view.Hosts {
+		one.Host = policy.FullHost(host, domain)
+		hosts = append(hosts, one)
+	}
+	if len(hosts) == 0 {
+		return []Host{one}
+	}
+	return hosts
+}
+
+func rulesOf(view apirule.View, verdicts []policy.RuleVerdict) []Rule {
 	from := map[int]string{}
 	for _, record := range annotation.ParseProvenance(view.Annotations[annotation.Injected]) {
 		from[record.Rule] = record.From
 	}
-	for _, rule := range view.Rules {
+	rules := make([]Rule, 0, len(view.Rules))
+	for i, rule := range view.Rules {
 		one := Rule{
-			Path: rule.Path, Methods: rule.Methods, Protected: rule.Protected(),
+			Path: rule.Path, Methods: rule.Methods, Verdict: verdicts[i].Verdict, Why: verdicts[i].Why,
 			Strategy: string(rule.Strategy), Authorizers: rule.Authorizers, InjectedFrom: from[rule.Index],
 		}
 		if one.Methods == nil {
@@ -133,17 +152,9 @@ func APIRule(view apirule.View, findings []policy.Finding) Host {
 		if rule.Service.Name != "" {
 			one.Service = rule.Service.String()
 		}
-		host.Rules = append(host.Rules, one)
+		rules = append(rules, one)
 	}
-	for _, finding := range findings {
-		if finding.Code == policy.RegistryUnknown {
-			continue
-		}
-		message := strings.TrimSuffix(finding.Err.ErrorBody(), " ["+string(finding.Code)+"]")
-		host.Findings = append(host.Findings, Finding{string(finding.Code), string(finding.Severity), finding.Err.Field, message})
-	}
-	host.Protection = protection(host.Rules)
-	return host
+	return rules
 }
 
 // VirtualService returns hosts that a raw VirtualService exposes; nobody here
@@ -153,29 +164,16 @@ func VirtualService(namespace, name, gateway string, hosts []string) []Host {
 	for _, host := range hosts {
 		all = append(all, Host{
 			Host: host, Kind: "VirtualService", Namespace: namespace, Name: name, Gateway: gateway,
-			Protection: Unguarded, Rules: []Rule{}, Findings: []Finding{},
+			Verdict: policy.Unknown, Why: "no APIRule says what protects it",
+			Fix:   "Expose it by an APIRule, or look at the AuthorizationPolicies of its workload.",
+			Rules: []Rule{}, Findings: []Finding{},
 		})
 	}
 	return all
 }
 
-func protection(rules []Rule) Protection {
-	protected := 0
-	for _, rule := range rules {
-		if rule.Protected {
-			protected++
-		}
-	}
-	switch {
-	case protected == 0:
-		return Open
-	case protected < len(rules):
-		return Partly
-	}
-	return Protected
-}
-
-// New returns a report of hosts, in the order of host, namespace and name.
+// New returns a report of hosts, the worst first, and then in the order of host,
+// namespace and name.
 func New(generated time.Time, source string, hosts []Host, exemptions []Exemption) Report {
 	report := Report{
 		Generated: generated.UTC(), Source: source,
@@ -188,7 +186,7 @@ func New(generated time.Time, source string, hosts []Host, exemptions []Exemptio
 		report.Exemptions = []Exemption{}
 	}
 	slices.SortStableFunc(report.Hosts, func(a, b Host) int {
-		return strings.Compare(a.Host+"\x00"+a.Namespace+"\x00"+a.Name, b.Host+"\x00"+b.Namespace+"\x00"+b.Name)
+		return cmp.Or(a.Verdict.Compare(b.Verdict), strings.Compare(a.key(), b.key()))
 	})
 	teams := map[string]*Team{}
 	for _, host := range report.Hosts {
@@ -205,17 +203,24 @@ func New(generated time.Time, source string, hosts []Host, exemptions []Exemptio
 	return report
 }
 
+// key orders hosts, and tells them apart.
+func (h Host) key() string {
+	return strings.Join([]string{h.Host, h.Namespace, h.Name, h.Kind}, "\x00")
+}
+
 func (s *Summary) add(host Host) {
 	s.Hosts++
-	switch host.Protection {
-	case Protected:
-		s.Protected++
-	case Partly:
-		s.Partly++
-	case Open:
+	switch host.Verdict {
+	case policy.NotEnforced:
+		s.NotEnforced++
+	case policy.Open:
 		s.Open++
-	case Unguarded:
-		s.Unguarded++
+	case policy.Unknown:
+		s.Unknown++
+	case policy.Blocked:
+		s.Blocked++
+	case policy.Protected:
+		s.Protected++
 	}
 	for _, finding := range host.Findings {
 		if finding.Severity == string(policy.Deny) {

@@ -8,8 +8,10 @@ import (
 	"encoding/csv"
 	"encoding/json"
 	"flag"
+	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -40,15 +42,22 @@ func sample() report.Report {
 		{Code: policy.AuthorizerNotRegistered, Severity: policy.Deny, Err: field.Invalid(field.NewPath("spec", "rules").Index(0), "x", "not registered [AuthorizerNotRegistered]")},
 		{Code: policy.RegistryUnknown, Severity: policy.Deny, Err: field.Invalid(field.NewPath("spec"), "x", "not known [RegistryUnknown]")},
 	}
-	hosts := []report.Host{
+	judged := func(findings []policy.Finding, rules ...policy.RuleVerdict) policy.Judgement {
+		return policy.Judgement{Findings: findings, Rules: rules, Verdict: policy.Worst(rules)}
+	}
+	open := policy.RuleVerdict{Verdict: policy.Open, Why: `says "noAuth: true"`}
+	blocked := policy.RuleVerdict{Verdict: policy.Blocked, Why: `"oauth2-proxy" is not registered; every request gets 403`, Code: policy.AuthorizerNotRegistered}
+	hosts := slices.Concat(
 		report.APIRule(apirule.View{
-			Namespace: "shop", Name: "cart", Hosts: []string{"cart.example.com"}, Gateway: "kyma-system/kyma-gateway",
+			Namespace: "shop", Name: "cart", Hosts: []string{"cart"}, Gateway: "kyma-system/kyma-gateway",
 			Annotations: map[string]string{"extauth-guard.io/injected": `[{"rule":0,"authorizers":["oauth2-proxy"],"from":"Namespace"}]`},
 			Rules:       []apirule.Rule{rule(0, "/*", apirule.ExtAuth, "oauth2-proxy"), rule(1, "/status", apirule.NoAuth)},
-		}, findings),
-		report.APIRule(apirule.View{Namespace: "shop", Name: "api", Hosts: []string{"api.example.com"}, Rules: []apirule.Rule{rule(0, "/*", apirule.JWT)}}, nil),
-		report.APIRule(apirule.View{Namespace: "lab", Name: "=cmd()", Hosts: []string{"<script>alert(1)</script>"}, Rules: []apirule.Rule{rule(0, "/|*", apirule.Open)}}, nil),
-	}
+		}, "example.com", judged(findings, blocked, open)),
+		report.APIRule(apirule.View{Namespace: "shop", Name: "api", Hosts: []string{"api.example.com", "api.example.org"}, Rules: []apirule.Rule{rule(0, "/*", apirule.JWT)}}, "",
+			judged(nil, policy.RuleVerdict{Verdict: policy.Protected})),
+		report.APIRule(apirule.View{Namespace: "lab", Name: "=cmd()", Hosts: []string{"<script>alert(1)</script>"}, Rules: []apirule.Rule{rule(0, "/|*", apirule.Open)}}, "",
+			judged(nil, policy.RuleVerdict{Verdict: policy.NotEnforced, Why: "=says\nsomething", Code: policy.SidecarMissing})),
+	)
 	hosts = append(hosts, report.VirtualService("legacy", "raw", "kyma-system/kyma-gateway", []string{"raw.example.com"})...)
 	exemptions := []report.Exemption{
 		{Policy: "public-hosts", Namespace: "shop", Name: "health", Paths: []string{"/healthz"}, Reason: "probe of the CDN", Owner: "team-shop", Expires: "2027-03-31"},
@@ -80,14 +89,14 @@ func TestGoldens(t *testing.T) {
 }
 
 func TestSummary(t *testing.T) {
-	assert.Equal(t, report.Summary{Hosts: 4, Protected: 1, Partly: 1, Open: 1, Unguarded: 1, Deny: 1, Warn: 1}, sample().Summary)
+	assert.Equal(t, report.Summary{Hosts: 5, NotEnforced: 1, Open: 1, Unknown: 1, Protected: 2, Deny: 1, Warn: 1}, sample().Summary)
 }
 
 func TestTeams(t *testing.T) {
 	assert.Equal(t, []report.Team{
-		{Namespace: "lab", Summary: report.Summary{Hosts: 1, Open: 1}},
-		{Namespace: "legacy", Summary: report.Summary{Hosts: 1, Unguarded: 1}},
-		{Namespace: "shop", Summary: report.Summary{Hosts: 2, Protected: 1, Partly: 1, Deny: 1, Warn: 1}},
+		{Namespace: "lab", Summary: report.Summary{Hosts: 1, NotEnforced: 1}},
+		{Namespace: "legacy", Summary: report.Summary{Hosts: 1, Unknown: 1}},
+		{Namespace: "shop", Summary: report.Summary{Hosts: 3, Open: 1, Protected: 2, Deny: 1, Warn: 1}},
 	}, sample().Teams)
 }
 
@@ -106,7 +115,7 @@ func TestJSONIsTheReport(t *testing.T) {
 func TestCSVHasNoFormulas(t *testing.T) {
 	rows, err := csv.NewReader(strings.NewReader(render(t, report.CSV))).ReadAll()
 	require.NoError(t, err)
-	assert.Len(t, rows, 1+5, "a line for each rule, and one for a host without")
+	assert.Len(t, rows, 1+6, "a line for each rule, and one for a host without")
 	for _, row := range rows {
 		for _, cell := range row {
 			assert.NotRegexp(t, `^[=+@\-]`, cell)
@@ -118,7 +127,7 @@ func TestMarkdownTablesStayTables(t *testing.T) {
 	for line := range strings.Lines(render(t, report.Markdown)) {
 		if strings.HasPrefix(line, "|") {
 			columns := strings.Count(strings.ReplaceAll(line, `\|`, ""), "|") - 1
-			assert.Contains(t, []int{5, 6, 8}, columns, line)
+			assert.Contains(t, []int{6, 9}, columns, line)
 			assert.NotContains(t, line, "<script>")
 		}
 	}
@@ -154,9 +163,38 @@ func TestPageIsSelfContained(t *testing.T) {
 	}
 	walk(document)
 	assert.Equal(t, 1, scripts, "only ours")
-	assert.Equal(t, 1+4+1+3+1+2, rows)
+	assert.Equal(t, 1+5+1+3+1+2, rows)
 }
 
 func TestUnknownFormat(t *testing.T) {
 	require.ErrorContains(t, sample().Write(&bytes.Buffer{}, "pdf"), "known are table, json")
+}
+
+func TestWhatChanged(t *testing.T) {
+	host := func(name string, verdict policy.Verdict) report.Host {
+		return report.Host{Host: name + ".example.com", Kind: "APIRule", Namespace: "shop", Name: name, Verdict: verdict}
+	}
+	at := time.Date(2026, 11, 25, 12, 0, 0, 0, time.UTC)
+	before := report.New(at, "", []report.Host{host("same", policy.Open), host("gone", policy.Open), host("worse", policy.Protected), host("better", policy.Open)}, nil)
+	var written bytes.Buffer
+	require.NoError(t, before.Write(&written, report.JSON))
+	read, err := report.Read(&written)
+	require.NoError(t, err)
+	after := report.New(at, "", []report.Host{host("same", policy.Open), host("worse", policy.NotEnforced), host("better", policy.Protected), host("new", policy.Open), host("fine", policy.Protected)}, nil).Since(read)
+
+	var got []string
+	for _, one := range after.Changes {
+		got = append(got, fmt.Sprintf("%s %q %q %t", one.Name, one.Before, one.After, one.Worse()))
+	}
+	assert.Equal(t, []string{
+		`worse "Protected" "NotEnforced" true`, `new "" "Open" true`, `better "Open" "Protected" false`, `fine "" "Protected" false`, `gone "Open" "" false`,
+	}, got)
+	var table bytes.Buffer
+	require.NoError(t, after.Write(&table, report.Table))
+	assert.Contains(t, table.String(), "Since the earlier report: 5 changes\n  WORSE   worse.example.com  Protected -> NotEnforced  APIRule shop/worse\n")
+
+	for _, text := range []string{"", "[]", "{}", "{"} {
+		_, err := report.Read(strings.NewReader(text))
+		require.Error(t, err, text)
+	}
 }

@@ -36,23 +36,21 @@ func readCarrier(object map[string]any) carrier {
 
 // Handle answers one request.
 func (h *AnnotationGuard) Handle(_ context.Context, req Request) admission.Response {
-	return h.observe(h.Hook, req, func() admission.Response {
-		change, err := written(changed(req, "", h.Resource, readCarrier))
+	change, err := written(changed(req, "", h.Resource, readCarrier))
+	if err != nil {
+		return refuse(err)
+	}
+	findings := h.check(req, *change.after)
+	if len(findings) > 0 {
+		before, err := change.before()
 		if err != nil {
 			return refuse(err)
 		}
-		findings := h.check(req, *change.after)
-		if len(findings) > 0 {
-			before, err := change.before()
-			if err != nil {
-				return refuse(err)
-			}
-			if before != nil {
-				findings = policy.Ratchet(h.check(req, *before), findings)
-			}
+		if before != nil {
+			findings = policy.Ratchet(h.check(req, *before), findings)
 		}
-		return h.answer(h.Hook, req, string(h.Kind), findings)
-	})
+	}
+	return h.answer(h.Hook, req, string(h.Kind), findings)
 }
 
 func (h *AnnotationGuard) check(req Request, of carrier) []policy.Finding {
@@ -62,5 +60,6 @@ func (h *AnnotationGuard) check(req Request, of carrier) []policy.Finding {
 	}
 	facts := h.Source.OptOutFacts(h.Kind, name, of.labels)
 	facts.Now = h.Now()
-	return append(policy.CheckAnnotations(h.Kind, of.annotations), policy.CheckOptOut(h.Kind, name, of.annotations, facts)...)
+	found := append(policy.CheckAnnotations(h.Kind, of.annotations), policy.CheckOptOut(h.Kind, name, of.annotations, facts)...)
+	return append(found, policy.CheckCallers(h.Kind, name, of.annotations, facts)...)
 }

@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -27,6 +28,9 @@ const (
 	auditCodes    = "codes"
 	auditInjected = "injected"
 	auditSkipped  = "skipped"
+	auditVerdict  = "verdict"
+	// auditOthers has the objects of other namespaces that the answer does not name.
+	auditOthers = "others"
 )
 
 // retryAfter is how long a client should wait when the registry is not known.
@@ -39,6 +43,13 @@ func (d Decider) answer(hook Hook, req Request, kind string, findings []policy.F
 	var denials, retries field.ErrorList
 	for _, finding := range findings {
 		d.Metrics.Finding(string(hook), string(finding.Code), string(finding.Severity))
+	}
+	var others []string
+	for _, finding := range policy.Bounded(findings) {
+		if !d.ForeignNames {
+			others = append(others, finding.Foreign...)
+			finding = finding.Unnamed()
+		}
 		switch {
 		case finding.Severity == policy.Warn:
 			response.Warnings = append(response.Warnings, finding.Warning())
@@ -51,6 +62,8 @@ func (d Decider) answer(hook Hook, req Request, kind string, findings []policy.F
 	if len(findings) > 0 {
 		response.AuditAnnotations = map[string]string{auditCodes: strings.Join(policy.Codes(findings), ",")}
 	}
+	slices.Sort(others)
+	response = audited(response, auditOthers, strings.Join(slices.Compact(others), ","))
 	group := schema.GroupKind{Group: req.Kind.Group, Kind: kind}
 	switch {
 	case len(denials) > 0: // what is wrong for good comes before what may pass

@@ -22,28 +22,26 @@ var _ Handler = &Injector{}
 
 // Handle answers one request.
 func (h *Injector) Handle(ctx context.Context, req Request) admission.Response {
-	return h.observe(MutateAPIRule, req, func() admission.Response {
-		change, err := apirules(req)
-		if err != nil {
-			return refuse(err)
-		}
-		injection := policy.Inject(*change.after, h.facts(ctx, *change.after), h.Settings)
-		findings, err := h.introduced(ctx, change, injection.Findings, func(view apirule.View, facts policy.Facts) []policy.Finding {
-			return policy.Inject(view, facts, h.Settings).Findings
-		})
-		if err != nil {
-			return refuse(err)
-		}
-		response := h.answer(MutateAPIRule, req, apirule.Kind, findings)
-		if !response.Allowed {
-			return response
-		}
-		return h.inject(response, *change.after, injection)
+	change, err := apirules(req)
+	if err != nil {
+		return refuse(err)
+	}
+	injection := policy.Inject(*change.after, h.facts(ctx, *change.after), h.Settings)
+	findings, err := h.introduced(ctx, change, injection.Findings, func(view apirule.View, facts policy.Facts) []policy.Finding {
+		return policy.Inject(view, facts, h.Settings).Findings
 	})
+	if err != nil {
+		return refuse(err)
+	}
+	response := h.answer(MutateAPIRule, req, apirule.Kind, findings)
+	if !response.Allowed {
+		return response
+	}
+	return h.inject(response, *change.after, injection)
 }
 
 // Validator is the validating webhook of APIRules: it answers with the findings
-// of [policy.Check].
+// of [policy.Judge], and tells the audit log the verdict.
 type Validator struct {
 	Decider
 }
@@ -52,20 +50,18 @@ var _ Handler = &Validator{}
 
 // Handle answers one request.
 func (h *Validator) Handle(ctx context.Context, req Request) admission.Response {
-	return h.observe(ValidateAPIRule, req, func() admission.Response {
-		change, err := apirules(req)
-		if err != nil {
-			return refuse(err)
-		}
-		check := func(view apirule.View, facts policy.Facts) []policy.Finding {
-			return policy.Check(view, facts, h.Settings)
-		}
-		findings, err := h.introduced(ctx, change, check(*change.after, h.facts(ctx, *change.after)), check)
-		if err != nil {
-			return refuse(err)
-		}
-		return h.answer(ValidateAPIRule, req, apirule.Kind, findings)
+	change, err := apirules(req)
+	if err != nil {
+		return refuse(err)
+	}
+	judged := policy.Judge(*change.after, h.facts(ctx, *change.after), h.Settings)
+	findings, err := h.introduced(ctx, change, judged.Findings, func(view apirule.View, facts policy.Facts) []policy.Finding {
+		return policy.Check(view, facts, h.Settings)
 	})
+	if err != nil {
+		return refuse(err)
+	}
+	return audited(h.answer(ValidateAPIRule, req, apirule.Kind, findings), auditVerdict, string(judged.Verdict.Verdict))
 }
 
 // introduced weighs findings against those that the object had before, which

@@ -33,10 +33,10 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/webhook/admission"
 
 	"github.com/extauth-guard/extauth-guard/pkg/apirule"
+	"github.com/extauth-guard/extauth-guard/pkg/facts"
 	"github.com/extauth-guard/extauth-guard/pkg/istio"
 	"github.com/extauth-guard/extauth-guard/pkg/metrics"
 	"github.com/extauth-guard/extauth-guard/pkg/policy"
-	"github.com/extauth-guard/extauth-guard/pkg/registry"
 	"github.com/extauth-guard/extauth-guard/pkg/webhook"
 )
 
@@ -160,12 +160,12 @@ func noOp(tb testing.TB) http.Handler {
 
 func mutating(tb testing.TB, size int) http.Handler {
 	tb.Helper()
-	return serving(webhook.Serving(&webhook.Injector{Decider: measured(tb, size)}, discarding()))
+	return serving(endpoint(&webhook.Injector{Decider: measured(tb, size)}, discarding()))
 }
 
 func validating(tb testing.TB, size int) http.Handler {
 	tb.Helper()
-	return serving(webhook.Serving(&webhook.Validator{Decider: measured(tb, size)}, discarding()))
+	return serving(endpoint(&webhook.Validator{Decider: measured(tb, size)}, discarding()))
 }
 
 // serving wraps a webhook as the server of controller-runtime does.
@@ -193,8 +193,8 @@ func measured(tb testing.TB, size int) webhook.Decider {
 
 // crowded has size APIRules, each with a Service of its own, and a tenth as many
 // authorizers.
-func crowded(size int) *registry.World {
-	world := registry.NewWorld("not read yet")
+func crowded(size int) *facts.World {
+	world := facts.NewWorld("not read yet")
 	cr := istio.View{Namespace: istio.Namespace, Name: "default", State: "Ready"}
 	mesh := istio.Mesh{Providers: map[string]bool{}}
 	for i := range max(1, size/10) {

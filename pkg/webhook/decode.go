@@ -11,7 +11,6 @@ import (
 
 	admissionv1 "k8s.io/api/admission/v1"
 	"sigs.k8s.io/controller-runtime/pkg/webhook/admission"
-	strictjson "sigs.k8s.io/json"
 )
 
 // change is one write of an object.
@@ -59,7 +58,7 @@ func written[T any](of change[T], err error) (change[T], error) {
 func (c change[T]) before() (*T, error) {
 	var read *object
 	if len(c.old) > 0 {
-		if err := strictjson.UnmarshalCaseSensitivePreserveInts(c.old, &read); err != nil {
+		if err := decodeStrictly(c.old, &read); err != nil {
 			return nil, fmt.Errorf("reading request.oldObject: %w", err)
 		}
 	}

@@ -27,9 +27,10 @@ const everything = `{
     "managedFields": [{"manager": "kubectl"}]
   },
   "spec": {
-    "hosts": ["web"], "gateway": "kyma-system/kyma-gateway", "service": {"name": "web", "port": 80},
+    "hosts": ["web"], "gateway": "kyma-system/kyma-gateway", "externalGateway": "shop/outside",
+    "corsPolicy": {"allowOrigins": [{"exact": "https://a.example.com"}], "allowCredentials": true}, "service": {"name": "web", "port": 80},
     "rules": [{"path": "/*", "methods": ["GET"], "extAuth": {"authorizers": ["a"]}}],
-    "config": {"authorizers": [{"name": "a", "service": "a.b.svc", "port": 80}]}
+    "config": {"authorizers": [{"name": "a", "service": "a.b.svc", "port": 80, "headers": {"toUpstream": {"onAllow": ["x-auth-request-user"]}}}]}
   },
   "status": {"state": "Ready", "description": "fine"}
 }`
@@ -52,6 +53,9 @@ func TestDecodeReadsAllThatDecisionsDependOn(t *testing.T) {
 			want := read(whole)
 			if view := reflect.ValueOf(want); view.Kind() == reflect.Struct {
 				for i := range view.NumField() {
+					if view.Type().Field(i).Name == "Excess" {
+						continue // It is filled by lists that are longer than their limit.
+					}
 					assert.False(t, view.Field(i).IsZero(), "%s is empty: add to the object of this test what it is read from", view.Type().Field(i).Name)
 				}
 			}

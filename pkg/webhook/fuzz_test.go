@@ -8,7 +8,9 @@ import (
 	"encoding/json"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"testing"
+	"unicode/utf8"
 
 	jsonpatch "github.com/evanphx/json-patch/v5"
 	"github.com/go-logr/logr"
@@ -39,7 +41,10 @@ func FuzzReview(f *testing.F) {
 	} {
 		f.Add(each.review(f))
 	}
-	for _, raw := range []string{``, `{}`, `[]`, `{"request":null}`, `{"apiVersion":"admission.k8s.io/v1beta1","kind":"AdmissionReview","request":{"uid":"1"}}`, `{"request":{"uid":"1","object":7}}`} {
+	for _, raw := range []string{
+		"{\"apiVersion\":\"admission.k8s.io/v1\",\"kind\":\"AdmissionReview\",\"request\":{\"uid\":\"1\",\"operation\":\"CREA[E\",\"object\":{\"a\":\"\xff\"}}}",
+		``, `{}`, `[]`, `{"request":null}`, `{"apiVersion":"admission.k8s.io/v1beta1","kind":"AdmissionReview","request":{"uid":"1"}}`, `{"request":{"uid":"1","object":7}}`,
+	} {
 		f.Add([]byte(raw))
 	}
 	all := handlers(decider(world()))
@@ -58,6 +63,12 @@ func FuzzReview(f *testing.F) {
 			if sent.APIVersion != "admission.k8s.io/v1" {
 				require.False(t, first.Allowed, "%s: another version is never allowed", hook)
 				continue
+			}
+			if !utf8.Valid(raw) || !slices.Contains([]admissionv1.Operation{"CREATE", "UPDATE", "DELETE", "CONNECT"}, sent.Request.Operation) {
+				require.False(t, first.Allowed, "%s: what no API server sends is never allowed", hook)
+			}
+			if !utf8.Valid(raw) {
+				continue // its UID is not read
 			}
 			require.Equal(t, sent.Request.UID, first.UID)
 			if len(first.Patch) > 0 {
@@ -87,7 +98,7 @@ func served(t *testing.T, handler webhook.Handler, raw []byte) *admissionv1.Admi
 	asked := httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/", bytes.NewReader(raw))
 	asked.Header.Set("Content-Type", "application/json")
 	recorder := httptest.NewRecorder()
-	webhook.Serving(handler, logr.Discard()).ServeHTTP(recorder, asked)
+	endpoint(handler, logr.Discard()).ServeHTTP(recorder, asked)
 	require.Equal(t, http.StatusOK, recorder.Code)
 	var review admissionv1.AdmissionReview
 	require.NoError(t, json.Unmarshal(recorder.Body.Bytes(), &review), "%s", recorder.Body)

@@ -5,17 +5,16 @@ package webhook_test
 
 import (
 	"bytes"
-	"context"
 	"encoding/json"
 	"fmt"
 	"io"
-	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"strings"
 	"sync"
 	"testing"
 	"testing/iotest"
+	"time"
 
 	"github.com/go-logr/logr"
 	"github.com/prometheus/client_golang/prometheus"
@@ -23,7 +22,6 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	admissionv1 "k8s.io/api/admission/v1"
-	"sigs.k8s.io/controller-runtime/pkg/webhook/admission"
 
 	"github.com/extauth-guard/extauth-guard/pkg/apirule"
 	"github.com/extauth-guard/extauth-guard/pkg/metrics"
@@ -162,8 +160,8 @@ func TestIstioGuard(t *testing.T) {
 			spec: {config: {authorizers: [` + authorizers + `]}}}`
 	}
 	const (
-		proxy   = `{name: oauth2-proxy, service: oauth2-proxy.auth.svc, port: 80, pathPrefix: "/v?o="}`
-		corp    = `{name: corp, service: corp.auth.svc, port: 80, pathPrefix: "/v?o="}`
+		proxy   = `{name: oauth2-proxy, service: oauth2-proxy.auth.svc.cluster.local, port: 80, pathPrefix: "/v?o="}`
+		corp    = `{name: corp, service: corp.auth.svc.cluster.local, port: 80, pathPrefix: "/v?o="}`
 		garbage = `7, {name: 8}, {}`
 	)
 	cases := map[string]struct {
@@ -176,7 +174,8 @@ func TestIstioGuard(t *testing.T) {
 		"one in use is removed":                   {admissionv1.Update, cr("", proxy), cr("", proxy+", "+corp), `spec.config.authorizers: Invalid value: "corp": the authorizer is used by`},
 		"one in use is removed on purpose":        {admissionv1.Update, cr("extauth-guard.io/allow-removal: corp", proxy), cr("", proxy+", "+corp), ""},
 		"the CR is deleted":                       {admissionv1.Delete, "", cr("", proxy+", "+corp), `metadata.name: Invalid value: "corp"`},
-		"the CR is deleted on purpose":            {admissionv1.Delete, "", cr("extauth-guard.io/allow-removal: corp", proxy+", "+corp), ""},
+		"the CR is deleted on purpose":            {admissionv1.Delete, "", cr(`extauth-guard.io/allow-removal: "corp@2026-12-01T10:00:00Z"`, proxy+", "+corp), ""},
+		"the CR is deleted, and was annotated":    {admissionv1.Delete, "", cr("extauth-guard.io/allow-removal: corp", proxy+", "+corp), `metadata.name: Invalid value: "corp"`},
 		"a CR with garbage":                       {admissionv1.Create, cr("", garbage), "", "spec.config.authorizers[0]: Invalid value: \"\": must be an object with a name [AuthorizerInvalid]"},
 		"garbage that was there":                  {admissionv1.Update, cr("", garbage+", "+corp), cr("", garbage+", "+corp+", "+proxy), ""},
 		"authorizers that are a text are no list": {admissionv1.Create, `{metadata: {name: default, namespace: kyma-system}, spec: {config: {authorizers: text}}}`, "", ""},
@@ -184,7 +183,9 @@ func TestIstioGuard(t *testing.T) {
 	}
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {
-			response := istioRequest(tc.operation, tc.object, tc.old).send(t, decider(used), webhook.ValidateIstio)
+			asked := decider(used)
+			asked.Now = func() time.Time { return time.Date(2026, 12, 1, 9, 0, 0, 0, time.UTC) }
+			response := istioRequest(tc.operation, tc.object, tc.old).send(t, asked, webhook.ValidateIstio)
 			if tc.want == "" {
 				assert.True(t, response.Allowed, "%v", response.Result)
 				return
@@ -194,6 +195,15 @@ func TestIstioGuard(t *testing.T) {
 			assert.Contains(t, response.Result.Message, tc.want)
 		})
 	}
+
+	// The API server gives no name with an object of a collection.
+	t.Run("kubectl delete istios --all", func(t *testing.T) {
+		collection := istioRequest(admissionv1.Delete, "", cr("", proxy+", "+corp))
+		collection.name = ""
+		response := collection.send(t, decider(used), webhook.ValidateIstio)
+		require.False(t, response.Allowed)
+		assert.Contains(t, response.Result.Message, `metadata.name: Invalid value: "corp"`)
+	})
 
 	t.Run("a removal on purpose is counted", func(t *testing.T) {
 		registry := prometheus.NewRegistry()
@@ -219,27 +229,6 @@ extauth_guard_authorizer_removals_allowed_total 1
 	})
 }
 
-// panicking is a handler with a fault.
-type panicking struct{}
-
-func (panicking) Handle(context.Context, webhook.Request) admission.Response { panic("a fault") }
-
-func TestPanicIsAnsweredWith500(t *testing.T) {
-	var log strings.Builder
-	server := webhook.Serving(panicking{}, logr.FromSlogHandler(slog.NewTextHandler(&log, nil)))
-	request := httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/", bytes.NewReader(apiruleRequest(admissionv1.Create, rules("", good), "").review(t)))
-	request.Header.Set("Content-Type", "application/json")
-	recorder := httptest.NewRecorder()
-	server.ServeHTTP(recorder, request)
-
-	var review admissionv1.AdmissionReview
-	require.NoError(t, json.Unmarshal(recorder.Body.Bytes(), &review))
-	assert.False(t, review.Response.Allowed)
-	assert.Equal(t, "4711", string(review.Response.UID), "an answer without the UID of the request would be another error for the API server")
-	assert.Equal(t, int32(500), review.Response.Result.Code)
-	assert.Contains(t, log.String(), "guards_test.go", "the log says where")
-}
-
 func TestBodyIsReadAsSent(t *testing.T) {
 	body := apiruleRequest(admissionv1.Create, rules("", typo), "").review(t)
 	cases := map[string]struct {
@@ -261,7 +250,7 @@ func TestBodyIsReadAsSent(t *testing.T) {
 			request.Header.Set("Content-Type", tc.contentType)
 			request.ContentLength = tc.length
 			recorder := httptest.NewRecorder()
-			webhook.Serving(handlers(decider(world()))[webhook.ValidateAPIRule], logr.Discard()).ServeHTTP(recorder, request)
+			endpoint(handlers(decider(world()))[webhook.ValidateAPIRule], logr.Discard()).ServeHTTP(recorder, request)
 			var review admissionv1.AdmissionReview
 			require.NoError(t, json.Unmarshal(recorder.Body.Bytes(), &review))
 			assert.Equal(t, tc.code, review.Response.Result.Code, review.Response.Result.Message)
@@ -272,7 +261,7 @@ func TestBodyIsReadAsSent(t *testing.T) {
 // Buffers are used again, so requests of all kinds go to one server, several at a
 // time.
 func TestRequestsDoNotSeeEachOther(t *testing.T) {
-	server := webhook.Serving(handlers(decider(world()))[webhook.ValidateAPIRule], logr.Discard())
+	server := endpoint(handlers(decider(world()))[webhook.ValidateAPIRule], logr.Discard())
 	fine := apiruleRequest(admissionv1.Create, rules("", good), "").review(t)
 	kinds := []struct {
 		body []byte

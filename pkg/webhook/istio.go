@@ -24,25 +24,36 @@ var _ Handler = &IstioGuard{}
 
 // Handle answers one request.
 func (h *IstioGuard) Handle(_ context.Context, req Request) admission.Response {
-	return h.observe(ValidateIstio, req, func() admission.Response {
-		change, err := changed(req, istio.Group, istio.Resource, istio.Parse)
-		if err != nil {
-			return refuse(err)
-		}
-		before, err := change.before()
-		if err != nil {
-			return refuse(err)
-		}
-		facts := h.Source.IstioFacts(types.NamespacedName{Namespace: req.Namespace, Name: req.Name})
-		response := h.answer(ValidateIstio, req, istio.Kind, policy.CheckIstio(before, change.after, facts))
-		if !response.Allowed || req.DryRun {
-			return response // nothing is removed
-		}
-		for _, name := range policy.AllowedRemovals(before, change.after, facts) {
-			h.Log.Info("Removing an authorizer in use, as the annotation allows",
-				"istio", klog.KRef(req.Namespace, req.Name), "authorizer", name, "user", req.UserInfo.Username)
-			h.Metrics.AllowedRemoval()
-		}
-		return response
-	})
+	change, err := changed(req, istio.Group, istio.Resource, istio.Parse)
+	if err != nil {
+		return refuse(err)
+	}
+	before, err := change.before()
+	if err != nil {
+		return refuse(err)
+	}
+	about := changedIstio(req, before)
+	facts := h.Source.IstioFacts(about)
+	facts.Now = h.Now()
+	facts.Collection = before != nil && req.Name == ""
+	response := h.answer(ValidateIstio, req, istio.Kind, policy.CheckIstio(before, change.after, facts))
+	if !response.Allowed || req.DryRun {
+		return response // nothing is removed
+	}
+	for _, name := range policy.AllowedRemovals(before, change.after, facts) {
+		h.Log.Info("Removing an authorizer in use, as the annotation allows",
+			"istio", klog.KRef(about.Namespace, about.Name), "authorizer", name, "user", req.UserInfo.Username)
+		h.Metrics.AllowedRemoval()
+	}
+	return response
+}
+
+// changedIstio names the Istio CR that a request is about. The request has no name
+// where the API server deletes a collection, one object by one (k8s.io/apiserver,
+// pkg/registry/generic/registry/store.go, DeleteCollection).
+func changedIstio(req Request, before *istio.View) types.NamespacedName {
+	if before != nil {
+		return before.NamespacedName()
+	}
+	return types.NamespacedName{Namespace: req.Namespace, Name: req.Name}
 }

@@ -94,7 +94,7 @@ func (r Registration) Validating() *admissionregistrationv1.ValidatingWebhookCon
 	annotated := condition("annotations-changed",
 		`object.metadata.?annotations.orValue({}).exists(k, k.startsWith('`+annotation.Prefix+`')) && (request.operation == 'CREATE' || `+annotationsChanged+")")
 	istios := condition("authorizers-changed",
-		"request.operation != 'UPDATE' || object.?spec.?config.?authorizers != oldObject.?spec.?config.?authorizers")
+		"request.operation != 'UPDATE' || object.?spec.?config.?authorizers != oldObject.?spec.?config.?authorizers || "+annotationsChanged)
 	return &admissionregistrationv1.ValidatingWebhookConfiguration{
 		TypeMeta:   metav1.TypeMeta{APIVersion: admissionregistrationv1.SchemeGroupVersion.String(), Kind: "ValidatingWebhookConfiguration"},
 		ObjectMeta: metav1.ObjectMeta{Name: ConfigurationName},

@@ -7,11 +7,15 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
+	"unicode/utf8"
 
 	admissionv1 "k8s.io/api/admission/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	strictjson "sigs.k8s.io/json"
+
+	"github.com/extauth-guard/extauth-guard/pkg/internal/bound"
 )
 
 const reviewKind = "AdmissionReview"
@@ -72,19 +76,43 @@ type metadata struct {
 }
 
 // parseReview reads the body of a request. A request of which a part has the
-// wrong type is no error here, but one for the handler, who counts it.
+// wrong type is not an error here but one for the handler, which may not need it.
+// The request that comes with an error has the UID that the answer needs, if there
+// is one.
+//
+// Strict is what an API server is too: text that is not UTF-8, a key twice, and an
+// operation that does not exist are errors.
 func parseReview(body []byte) (Request, error) {
+	if !utf8.Valid(body) {
+		return Request{}, errors.New("decoding the AdmissionReview: the body is not UTF-8")
+	}
 	var read review
-	err := strictjson.UnmarshalCaseSensitivePreserveInts(body, &read)
+	err := decodeStrictly(body, &read)
 	switch {
 	case err != nil && read.Request == nil:
 		return Request{}, fmt.Errorf("decoding the AdmissionReview: %w", err)
 	case read.APIVersion != admissionv1.SchemeGroupVersion.String() || read.Kind != reviewKind || read.Request == nil:
 		return Request{}, errors.New("the body is not an AdmissionReview of admission.k8s.io/v1 with a request; only an API server should call this webhook")
+	case !slices.Contains(operations(), read.Request.Operation):
+		return *read.Request, fmt.Errorf("the operation %q does not exist; an API server sends CREATE, UPDATE, DELETE or CONNECT", bound.Text(string(read.Request.Operation)))
 	case err != nil:
 		read.Request.mistyped = fmt.Errorf("reading the request: %w", err)
 	}
 	return *read.Request, nil
+}
+
+func operations() []admissionv1.Operation {
+	return []admissionv1.Operation{admissionv1.Create, admissionv1.Update, admissionv1.Delete, admissionv1.Connect}
+}
+
+// decodeStrictly decodes JSON as the API machinery does: names in their case, and
+// integers as they are. A name that stands twice is an error.
+func decodeStrictly(text []byte, into any) error {
+	repeated, err := strictjson.UnmarshalStrict(text, into, strictjson.DisallowDuplicateFields)
+	if err == nil && len(repeated) > 0 {
+		return repeated[0]
+	}
+	return err
 }
 
 // untyped returns the parts as they are in the whole object. What is absent or

@@ -21,9 +21,9 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"github.com/extauth-guard/extauth-guard/pkg/annotation"
+	"github.com/extauth-guard/extauth-guard/pkg/facts"
 	"github.com/extauth-guard/extauth-guard/pkg/istio"
 	"github.com/extauth-guard/extauth-guard/pkg/policy"
-	"github.com/extauth-guard/extauth-guard/pkg/registry"
 	"github.com/extauth-guard/extauth-guard/pkg/webhook"
 )
 
@@ -34,13 +34,13 @@ func TestMain(m *testing.M) {
 
 // world is one in which oauth2-proxy and corp are registered and nothing is to be
 // warned about.
-func world() *registry.World {
-	w := registry.NewWorld("nobody has looked yet")
+func world() *facts.World {
+	w := facts.NewWorld("nobody has looked yet")
 	w.SetIstio(istio.View{
 		Namespace: "kyma-system", Name: "default", Created: "2026-01-01T00:00:00Z",
 		Authorizers: []istio.Authorizer{
-			{Index: 0, Name: "oauth2-proxy", Service: "oauth2-proxy.auth.svc", Port: 80, PathPrefix: "/verify?original="},
-			{Index: 1, Name: "corp", Service: "corp.auth.svc", Port: 80, PathPrefix: "/verify?original="},
+			{Index: 0, Name: "oauth2-proxy", Service: "oauth2-proxy.auth.svc.cluster.local", Port: 80, PathPrefix: "/verify?original="},
+			{Index: 1, Name: "corp", Service: "corp.auth.svc.cluster.local", Port: 80, PathPrefix: "/verify?original="},
 		},
 	})
 	for _, name := range []string{"oauth2-proxy", "corp"} {
@@ -53,7 +53,7 @@ func world() *registry.World {
 	return w
 }
 
-func decider(source registry.Source) webhook.Decider {
+func decider(source facts.Source) webhook.Decider {
 	return webhook.Decider{Source: source, Settings: policy.DefaultSettings(), Now: func() time.Time { return time.Time{} }}
 }
 
@@ -68,10 +68,15 @@ func handlers(of webhook.Decider) map[webhook.Hook]webhook.Handler {
 	}
 }
 
+// endpoint serves a handler without limits and metrics.
+func endpoint(handler webhook.Handler, log logr.Logger) *webhook.Endpoint {
+	return &webhook.Endpoint{Handler: handler, Now: time.Now, Log: log}
+}
+
 // post sends a body to a handler as the API server does, and returns its answer.
 func post(t *testing.T, handler webhook.Handler, body io.Reader) *admissionv1.AdmissionResponse {
 	t.Helper()
-	server := httptest.NewServer(webhook.Serving(handler, logr.Discard()))
+	server := httptest.NewServer(endpoint(handler, logr.Discard()))
 	defer server.Close()
 	request, err := http.NewRequestWithContext(t.Context(), http.MethodPost, server.URL, body)
 	require.NoError(t, err)

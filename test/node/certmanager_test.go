@@ -26,8 +26,8 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"sigs.k8s.io/controller-runtime/pkg/envtest"
 
-	"github.com/extauth-guard/extauth-guard/test/certmanager"
-	"github.com/extauth-guard/extauth-guard/test/chart"
+	"github.com/extauth-guard/extauth-guard/test/harness/certmanager"
+	"github.com/extauth-guard/extauth-guard/test/harness/chart"
 )
 
 var certificates = schema.GroupVersionResource{Group: "cert-manager.io", Version: "v1", Resource: "certificates"}

@@ -1,7 +1,7 @@
 // Copyright The extauth-guard Authors.
 // SPDX-License-Identifier: Apache-2.0
 
-//go:build node
+//go:build node || mesh
 
 package node
 
@@ -31,9 +31,9 @@ import (
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/envtest"
 
-	"github.com/extauth-guard/extauth-guard/test/chart"
-	"github.com/extauth-guard/extauth-guard/test/checkout"
-	"github.com/extauth-guard/extauth-guard/test/oidcprovider"
+	"github.com/extauth-guard/extauth-guard/test/harness/chart"
+	"github.com/extauth-guard/extauth-guard/test/harness/checkout"
+	"github.com/extauth-guard/extauth-guard/test/harness/oidcprovider"
 )
 
 const (
@@ -65,7 +65,10 @@ type cluster struct {
 	issuer     *oidcprovider.Provider
 }
 
-func newCluster(t *testing.T) *cluster {
+// newCluster prepares the node. What plays Kyma runs until the test ends. Where
+// sidecars are injected, their init containers need more than our namespace grants
+// otherwise.
+func newCluster(t *testing.T, kyma func(ctx context.Context, c *cluster), sidecars bool) *cluster {
 	t.Helper()
 	c := &cluster{kubeconfig: os.Getenv("KUBECONFIG")}
 	require.NotEmpty(t, c.kubeconfig, "run make test-node, which starts a node")
@@ -83,7 +86,7 @@ func newCluster(t *testing.T) *cluster {
 	require.NoError(t, err)
 	for _, name := range []string{"kyma-system", "istio-system", chart.Namespace} {
 		namespace := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: name}}
-		if name == chart.Namespace { // where nobody else's Pods are
+		if name == chart.Namespace && !sidecars { // where nobody else's Pods are
 			namespace.Labels = map[string]string{"pod-security.kubernetes.io/enforce": "restricted"}
 		}
 		_, err = c.typed.CoreV1().Namespaces().Create(t.Context(), namespace, metav1.CreateOptions{})
@@ -104,8 +107,10 @@ func newCluster(t *testing.T) *cluster {
 	})
 	ctx, stop := context.WithCancel(context.WithoutCancel(t.Context()))
 	t.Cleanup(stop)
-	go c.kyma(ctx)
-	c.issuer = oidcprovider.Start(t, oidcprovider.Options{Address: host + ":0", TLS: true, Clients: map[string]string{"shop": "hush"}})
+	go kyma(ctx, c)
+	c.issuer = oidcprovider.Start(t, oidcprovider.Options{
+		Address: host + ":0", TLS: true, Clients: map[string]string{"shop": "hush"}, Redirects: []string{"https://oauth2-proxy.example.com/oauth2/callback"},
+	})
 	_, err = c.typed.CoreV1().Secrets("extauth-guard").Create(t.Context(), &corev1.Secret{
 		ObjectMeta: metav1.ObjectMeta{Name: "client"},
 		StringData: map[string]string{"client-id": "shop", "client-secret": "hush"},
@@ -146,16 +151,19 @@ func (c *cluster) explain(t *testing.T) {
 		"logs -n extauth-guard -l app.kubernetes.io/component=bootstrap --tail=40 --prefix",
 		"logs -n oauth2-proxy -l app=oauth2-proxy --tail=20 --prefix",
 		"logs -n cert-manager -l app=cert-manager --tail=20 --prefix",
+		"logs -n istio-system -l app=istiod --tail=40 --prefix",
+		"logs -n istio-system -l app=istio-ingressgateway --tail=40 --prefix",
+		"logs -n shop -l app --all-containers --tail=30 --prefix",
 	} {
 		out, err := exec.CommandContext(context.WithoutCancel(t.Context()), "bash", "-c", os.Getenv("EXTAUTH_KUBECTL")+" "+args).CombinedOutput()
 		t.Logf("%s: %v\n%s", args, err, out)
 	}
 }
 
-// node runs hack/node/node.sh.
+// node runs hack/cluster/node/node.sh.
 func (c *cluster) node(t *testing.T, args ...string) {
 	t.Helper()
-	out, err := exec.CommandContext(t.Context(), checkout.Path(t, "hack/node/node.sh"), args...).CombinedOutput()
+	out, err := exec.CommandContext(t.Context(), checkout.Path(t, "hack/cluster/node/node.sh"), args...).CombinedOutput()
 	require.NoError(t, err, string(out))
 }
 

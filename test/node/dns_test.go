@@ -1,7 +1,7 @@
 // Copyright The extauth-guard Authors.
 // SPDX-License-Identifier: Apache-2.0
 
-//go:build node
+//go:build node || mesh
 
 package node
 

@@ -21,7 +21,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/extauth-guard/extauth-guard/pkg/extauthz"
-	"github.com/extauth-guard/extauth-guard/test/e2e"
+	"github.com/extauth-guard/extauth-guard/test/harness/e2e"
 )
 
 // standInForGatewayAndSidecar plays what the node has not got: Kyma's API Gateway
@@ -42,12 +42,7 @@ func (c *cluster) gateway(t *testing.T) {
 	server := httptest.NewTLSServer(&standInForGatewayAndSidecar{cluster: c})
 	t.Cleanup(server.Close)
 	t.Setenv(e2e.AddressEnv, server.Listener.Addr().String())
-	t.Setenv(e2e.DomainEnv, "example.com")
-	t.Setenv(e2e.IssuerEnv, c.issuer.Issuer())
-	t.Setenv(e2e.IssuerCAEnv, string(c.issuer.CA()))
-	t.Setenv(e2e.ClientEnv, "shop")
-	t.Setenv(e2e.SecretEnv, "hush")
-	t.Setenv(e2e.ImageEnv, "localhost/app:test")
+	c.outside(t)
 }
 
 // makeReady does what Kyma's controller does last with an APIRule.

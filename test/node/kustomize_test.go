@@ -14,7 +14,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/extauth-guard/extauth-guard/test/checkout"
+	"github.com/extauth-guard/extauth-guard/test/harness/checkout"
 )
 
 // withoutHelm installs config/default with kubectl, as docs/operations.md says, but

@@ -20,24 +20,6 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 )
 
-const namespace = "shop"
-
-// apirule returns an APIRule with one rule.
-func apirule(name string, annotations map[string]any, extAuth ...any) *unstructured.Unstructured {
-	rule := map[string]any{"path": "/*", "methods": []any{"GET"}}
-	if len(extAuth) > 0 {
-		rule["extAuth"] = map[string]any{"authorizers": extAuth}
-	}
-	return &unstructured.Unstructured{Object: map[string]any{
-		"apiVersion": "gateway.kyma-project.io/v2", "kind": "APIRule",
-		"metadata": map[string]any{"name": name, "namespace": namespace, "annotations": annotations},
-		"spec": map[string]any{
-			"hosts": []any{name + ".example.com"}, "gateway": "kyma-system/kyma-gateway",
-			"service": map[string]any{"name": name, "port": int64(80)}, "rules": []any{rule},
-		},
-	}}
-}
-
 var errWrong = errors.New("the wrong answer")
 
 // injected says why an APIRule that asks for it does not come back injected.

@@ -16,32 +16,22 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"sigs.k8s.io/e2e-framework/pkg/env"
 
-	"github.com/extauth-guard/extauth-guard/test/chart"
-	"github.com/extauth-guard/extauth-guard/test/e2e"
+	"github.com/extauth-guard/extauth-guard/test/harness/chart"
+	"github.com/extauth-guard/extauth-guard/test/harness/e2e"
 )
 
 // TestInstallations goes the way of one installation after another on the same
 // node, each from the helm install to the uninstall.
 func TestInstallations(t *testing.T) {
-	c := newCluster(t)
+	c := newCluster(t, standInForKyma, false)
 	_, err := c.typed.CoreV1().Namespaces().Create(t.Context(), &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: namespace}}, metav1.CreateOptions{})
 	require.NoError(t, err)
 	plain := values(t, "image: {repository: localhost/extauth-guard, tag: test, pullPolicy: Never}\ntests: {namespace: shop}\n")
 	require.True(t, t.Run("with a certificate of our own", func(t *testing.T) { ownCertificate(t, c, plain) }), "the next begins where it ends")
 	require.True(t, t.Run("with cert-manager", func(t *testing.T) { withCertManager(t, c, plain) }), "the next begins where it ends")
 	t.Run("without Helm", func(t *testing.T) { withoutHelm(t, c) })
-}
-
-// steps returns a function that runs one step; each needs the one before it.
-func steps(t *testing.T) func(name string, do func(t *testing.T)) {
-	t.Helper()
-	return func(name string, do func(t *testing.T)) {
-		t.Helper()
-		require.True(t, t.Run(name, do), "the steps after it need it")
-	}
 }
 
 func ownCertificate(t *testing.T, c *cluster, plain map[string]any) {
@@ -92,55 +82,6 @@ func (c *cluster) works(t *testing.T) {
 	t.Helper()
 	require.NoError(t, c.injected(t.Context()))
 	require.NoError(t, c.refused(t.Context()))
-}
-
-// withBootstrap adds the job that installs the stand-in of oauth2-proxy.
-func (c *cluster) withBootstrap(t *testing.T, base map[string]any) map[string]any {
-	t.Helper()
-	return merged(base, "bootstrap", map[string]any{
-		"enabled": true,
-		"config": map[string]any{
-			"issuer":      map[string]any{"url": c.issuer.Issuer(), "caBundle": string(c.issuer.CA())},
-			"credentials": map[string]any{"name": "client"},
-			"domain":      "example.com",
-			"selfCheck":   map[string]any{"namespace": namespace},
-			"proxy": map[string]any{
-				"chart":       map[string]any{"repository": "/charts/oauth2-proxy"},
-				"extraValues": map[string]any{"image": map[string]any{"repository": "localhost/fake-oauth2-proxy", "tag": "test", "pullPolicy": "Never"}},
-			},
-		},
-	})
-}
-
-func merged(base map[string]any, key string, value any) map[string]any {
-	all := map[string]any{key: value}
-	for other, each := range base {
-		if other != key {
-			all[other] = each
-		}
-	}
-	return all
-}
-
-// registered insists that the job says it is done, that our authorizer is in the
-// Istio CR, and that the one of somebody else still is.
-func (c *cluster) registered(t *testing.T) {
-	t.Helper()
-	results, err := c.typed.CoreV1().ConfigMaps(chart.Namespace).Get(t.Context(), "extauth-guard-bootstrap", metav1.GetOptions{})
-	require.NoError(t, err)
-	assert.Equal(t, "Done", results.Data["outcome"], results.Data["result.json"])
-	cr, err := c.untyped.Resource(istios).Namespace("kyma-system").Get(t.Context(), "default", metav1.GetOptions{})
-	require.NoError(t, err)
-	list, _, err := unstructured.NestedSlice(cr.Object, "spec", "config", "authorizers")
-	require.NoError(t, err)
-	var names []any
-	for _, entry := range list {
-		names = append(names, entry.(map[string]any)["name"])
-	}
-	assert.Equal(t, []any{"corporate", "oauth2-proxy"}, names)
-	accounts, err := c.typed.CoreV1().ServiceAccounts(chart.Namespace).List(t.Context(), metav1.ListOptions{LabelSelector: "app.kubernetes.io/component=bootstrap"})
-	require.NoError(t, err)
-	assert.Empty(t, accounts.Items, "the job's account lives as long as the job")
 }
 
 func (c *cluster) webhooks(ctx context.Context) ([]corev1.Pod, error) {

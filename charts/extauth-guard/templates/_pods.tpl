@@ -79,9 +79,11 @@ containers:
       {{- include "extauth-guard.containerSecurity" . | nindent 6 }}
 {{- end -}}
 
-{{/* Annotations of a hook's object: the last run's objects go before the next run, and after success nothing is left. */}}
+{{/* Annotations of a hook's object: the last run's objects go before the next run, and after success nothing is left. Without hooks there are none. */}}
 {{- define "extauth-guard.hook" -}}
+{{- if .root.Values.hooks.enabled -}}
 helm.sh/hook: {{ .on }}
 helm.sh/hook-weight: {{ .weight | quote }}
 helm.sh/hook-delete-policy: before-hook-creation,hook-succeeded
+{{- end -}}
 {{- end -}}

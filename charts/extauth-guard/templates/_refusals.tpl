@@ -1,6 +1,9 @@
 {{/* What cannot work is refused before anything is installed, with a sentence that says what to do. */}}
 {{- define "extauth-guard.refusals" -}}
 {{- $v := .Values -}}
+{{- if and (eq .Chart.AppVersion "0.0.0") (not $v.image.tag) (not $v.image.digest) -}}
+{{- fail (printf "this chart is a checkout: its version is 0.0.0, and %s:0.0.0 does not exist. Install a release (helm install extauth-guard oci://ghcr.io/extauth-guard/charts/extauth-guard), or build and install this checkout with make install-dev, or set image.repository and image.tag to an image that the nodes can pull" $v.image.repository) -}}
+{{- end -}}
 {{- if and $v.podDisruptionBudget.enabled (le (int $v.replicas) (int $v.podDisruptionBudget.minAvailable)) -}}
 {{- fail (printf "podDisruptionBudget.minAvailable is %d of %d replicas, so no node with one of them could ever be drained: set replicas to at least %d, or podDisruptionBudget.enabled to false" (int $v.podDisruptionBudget.minAvailable) (int $v.replicas) (add1 (int $v.podDisruptionBudget.minAvailable))) -}}
 {{- end -}}
@@ -10,6 +13,9 @@
 {{- $issuer := $v.certificates.certManager.issuerRef -}}
 {{- if and $issuer (not $issuer.name) -}}
 {{- fail "certificates.certManager.issuerRef has no name: name the issuer, or leave issuerRef empty to get one" -}}
+{{- end -}}
+{{- if and $v.monitoring.prometheusRule.enabled (not $v.monitoring.serviceMonitor.enabled) -}}
+{{- fail "monitoring.prometheusRule is enabled, but monitoring.serviceMonitor is not, so that Prometheus would not scrape the webhook and the alert ExtAuthGuardDown would fire for ever: set monitoring.serviceMonitor.enabled to true" -}}
 {{- end -}}
 {{- $needed := list -}}
 {{- if $v.monitoring.serviceMonitor.enabled }}{{ $needed = append $needed "monitoring.serviceMonitor" }}{{ end -}}

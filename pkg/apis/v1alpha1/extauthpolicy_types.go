@@ -18,8 +18,11 @@ import (
 // +kubebuilder:resource:scope=Cluster,categories=extauth-guard,shortName=eap
 // +kubebuilder:printcolumn:name="Mode",type=string,JSONPath=`.spec.mode`
 // +kubebuilder:printcolumn:name="Ready",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].status`
+// +kubebuilder:printcolumn:name="Reason",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].reason`
 // +kubebuilder:printcolumn:name="Matched",type=integer,JSONPath=`.status.matched`
 // +kubebuilder:printcolumn:name="Violating",type=integer,JSONPath=`.status.violating`
+// +kubebuilder:printcolumn:name="NotEnforced",type=integer,JSONPath=`.status.notEnforced`
+// +kubebuilder:printcolumn:name="Blocked",type=integer,JSONPath=`.status.blocked`
 // +kubebuilder:printcolumn:name="Exempt",type=integer,JSONPath=`.status.exempt`
 // +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
 type ExtAuthPolicy struct {
@@ -72,6 +75,28 @@ const (
 	Forbidden OptOut = "Forbidden"
 )
 
+// InternalCallers says whether authors may let callers inside the mesh past an
+// APIRule.
+//
+// +kubebuilder:validation:Enum=Allowed;Forbidden
+type InternalCallers string
+
+// InternalCallersForbidden is the stricter choice of InternalCallers.
+const InternalCallersForbidden InternalCallers = "Forbidden"
+
+// CrossNamespace says whether an APIRule may expose a Service of another namespace.
+//
+// +kubebuilder:validation:Enum=Allowed;Consented
+type CrossNamespace string
+
+// The choices of CrossNamespace.
+const (
+	// CrossNamespaceAllowed asks nobody.
+	CrossNamespaceAllowed CrossNamespace = "Allowed"
+	// CrossNamespaceConsented wants the Service to name the namespace of the APIRule.
+	CrossNamespaceConsented CrossNamespace = "Consented"
+)
+
 // AuthorizerName is the name of an authorizer in the Istio CR: a DNS label,
 // because istiod takes no other.
 //
@@ -108,9 +133,9 @@ const (
 
 // ExtAuthPolicySpec says what is required of which APIRules.
 //
-// +kubebuilder:validation:XValidation:rule="has(self.require) || has(self.inject) || (has(self.optOut) && self.optOut == 'Forbidden')",message="a policy has to say something: set require, inject, or optOut to Forbidden"
+// +kubebuilder:validation:XValidation:rule="has(self.require) || has(self.inject) || (has(self.optOut) && self.optOut == 'Forbidden') || (has(self.internalCallers) && self.internalCallers == 'Forbidden') || (has(self.crossNamespace) && self.crossNamespace == 'Consented')",message="a policy has to say something: set require, inject, optOut or internalCallers to Forbidden, or crossNamespace to Consented"
 // +kubebuilder:validation:XValidation:rule="!has(self.inject) || !has(self.inject.authorizers) || !has(self.require) || !has(self.require.authorizers) || self.inject.authorizers.exists(a, a in self.require.authorizers)",message="inject would make rules that require refuses: name one of require.authorizers in inject.authorizers"
-// +kubebuilder:validation:XValidation:rule="!has(self.exemptions) || has(self.require) || (has(self.optOut) && self.optOut == 'Forbidden')",message="exemptions are from require or from optOut Forbidden: set one of them"
+// +kubebuilder:validation:XValidation:rule="!has(self.exemptions) || has(self.require) || (has(self.optOut) && self.optOut == 'Forbidden') || (has(self.crossNamespace) && self.crossNamespace == 'Consented')",message="exemptions are from require, from optOut Forbidden or from crossNamespace Consented: set one of them"
 type ExtAuthPolicySpec struct {
 	// What happens to an APIRule that lacks what require asks for. Enforce
 	// refuses what introduces the violation, Warn warns whoever applies it, and
@@ -137,6 +162,18 @@ type ExtAuthPolicySpec struct {
 	// +kubebuilder:default=Allowed
 	// +optional
 	OptOut OptOut `json:"optOut,omitempty"`
+	// Whether the annotation internal-callers is allowed on the Service of a
+	// matching APIRule, and on its Namespace. Forbidden refuses it, whatever the
+	// mode, and takes away the AuthorizationPolicy that was made for it.
+	// +kubebuilder:default=Allowed
+	// +optional
+	InternalCallers InternalCallers `json:"internalCallers,omitempty"`
+	// Whether an APIRule may expose a Service of another namespace. Consented: only
+	// if that Service has the annotation extauth-guard.io/allow-from with the
+	// namespace of the APIRule; what happens otherwise is for the mode to say.
+	// +kubebuilder:default=Allowed
+	// +optional
+	CrossNamespace CrossNamespace `json:"crossNamespace,omitempty"`
 	// APIRules, or some of their rules, that are excused for a time.
 	// +kubebuilder:validation:MaxItems=200
 	// +listType=atomic
@@ -175,10 +212,39 @@ type Require struct {
 	// +listType=set
 	// +optional
 	Authorizers []AuthorizerName `json:"authorizers,omitempty"`
-	// A rule with the strategy jwt counts as protected, too.
+	// A rule with the strategy jwt counts as protected, too, whatever the issuer of
+	// the tokens: its author chooses whom he believes. Name the issuers in jwt
+	// instead.
 	// +optional
 	AllowJWT bool `json:"allowJWT,omitempty"`
+	// A rule with the strategy jwt counts as protected, too, if it takes no other
+	// tokens than these.
+	// +optional
+	JWT *RequireJWT `json:"jwt,omitempty"`
 }
+
+// RequireJWT says whose tokens protect a rule.
+type RequireJWT struct {
+	// The issuers whose tokens count, exactly as the APIRule writes them.
+	// +kubebuilder:validation:MinItems=1
+	// +kubebuilder:validation:MaxItems=32
+	// +listType=set
+	// +required
+	Issuers []IssuerURL `json:"issuers"`
+	// Where the keys of the tokens may be. Empty: at the host of the issuer, because
+	// whoever chooses the keys can sign a token of any issuer.
+	// +kubebuilder:validation:MaxItems=32
+	// +listType=set
+	// +optional
+	JWKSURIs []IssuerURL `json:"jwksUris,omitempty"`
+}
+
+// IssuerURL is the URL of an issuer or of its keys.
+//
+// +kubebuilder:validation:MinLength=1
+// +kubebuilder:validation:MaxLength=1024
+// +kubebuilder:validation:XValidation:rule="self.startsWith('https://') || self.startsWith('http://')",message="must be a URL that begins with https://"
+type IssuerURL string
 
 // Inject says what is injected into rules that nobody said anything about.
 type Inject struct {
@@ -258,6 +324,12 @@ type ExtAuthPolicyStatus struct {
 	// How many of them violate the policy.
 	// +optional
 	Violating int32 `json:"violating"`
+	// How many of them are declared as protected, while nobody asks.
+	// +optional
+	NotEnforced int32 `json:"notEnforced"`
+	// How many of them answer every request with 403.
+	// +optional
+	Blocked int32 `json:"blocked"`
 	// The first 20 violations, in the order of namespace, name and rule.
 	// +kubebuilder:validation:MaxItems=20
 	// +listType=atomic

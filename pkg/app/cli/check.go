@@ -15,6 +15,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/extauth-guard/extauth-guard/pkg/app/exit"
+	"github.com/extauth-guard/extauth-guard/pkg/internal/quote"
 )
 
 type checkFlags struct {
@@ -35,7 +36,9 @@ func newCheck(streams Streams, now func() time.Time) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "check",
 		Short: "Check a cluster before the installation, or an installation",
-		Long: `Check a cluster before the installation (--pre), or an installation. Checks run in
+		Long: `Check a cluster before the installation (--pre), or an installation in the namespace
+extauth-guard, which -n changes. Kubernetes ` + oldestKubernetes + ` and version ` + oldestIstioModule + ` of Kyma's Istio
+module are the oldest that will do. Checks run in
 order; each that fails says what to do. Nothing is changed: the two APIRules that
 are created at the end are dry runs, of which one must come back injected and one
 must be refused.
@@ -48,17 +51,16 @@ Exit code 1 means that a check failed; warnings do not count.`,
 			return flags.run(cmd.Context(), streams, now)
 		},
 	}
-	flags.kube = kubeFlags()
-	flags.kube.AddFlags(cmd.Flags())
+	flags.registerCluster(cmd, io.Discard) // what cannot be read is the result of a check
 	cmd.Flags().BoolVar(&flags.pre, "pre", false, "check whether the installation would succeed")
-	cmd.Flags().StringVar(&flags.installation, "installation", "extauth-guard", "the `namespace` of the installation")
+	cmd.Flags().StringVar(&flags.installation, "installation", "extauth-guard", "the `namespace` of the installation; -n does the same")
+	cmd.MarkFlagsMutuallyExclusive("installation", "namespace")
 	cmd.Flags().StringSliceVar(&flags.certificates, "tls-secret", []string{"extauth-guard-tls", "extauth-guard-cert-manager-tls"},
 		"the Secrets that may have the serving certificate, by `name`; the first that there is counts")
 	cmd.Flags().StringVar(&flags.dryRun, "dry-run-namespace", "default", "a `namespace` for the dry runs; one that is not excluded")
 	cmd.Flags().StringVar(&flags.issuer, "issuer", "", "also check the OIDC issuer at this `URL`")
 	cmd.Flags().StringVar(&flags.issuerCA, "issuer-ca-file", "", "a `file` with the CA certificates of the issuer")
 	cmd.Flags().DurationVar(&flags.expiryWarning, "expiry-warning", 7*24*time.Hour, "warn if a certificate ends earlier than this")
-	cmd.Flags().DurationVar(&flags.patience, "live-timeout", 20*time.Second, "how long to wait for the cluster")
 	cmd.Flags().StringVar(&flags.colour, "color", "auto", "colour text output: auto, always or never")
 	cmd.Flags().StringVarP(&flags.output, "output", "o", "text", "output `format`: text, json")
 	oneOf(cmd, "output", "text", "json")
@@ -89,8 +91,26 @@ type checkup struct {
 // warning is an error that does not fail a check.
 type warning struct{ error }
 
-// skipping says why a check does not apply.
+// Unwrap gives what is wrong.
+func (w warning) Unwrap() error { return w.error }
+
+// skipping says why a check does not apply, or why its result is not known.
 type skipping struct{ error }
+
+// cause is an error with a way out of its own, where that of the check would lead
+// to the wrong place.
+type cause struct {
+	error
+	hint string
+}
+
+// Unwrap gives what is wrong.
+func (c cause) Unwrap() error { return c.error }
+
+// because returns an error with its way out.
+func because(hint, format string, args ...any) error {
+	return cause{fmt.Errorf(format, args...), hint}
+}
 
 // checked is the result of one check. Its JSON form is API.
 type checked struct {
@@ -108,13 +128,17 @@ func perform(ctx context.Context, checkups []checkup, done func(checked)) (failu
 		result := checked{Category: one.category, Name: one.name, Status: passed, Detail: detail}
 		var warns warning
 		var skips skipping
+		hint := one.hint
+		if why := (cause{}); errors.As(err, &why) {
+			hint = why.hint
+		}
 		switch {
 		case errors.As(err, &skips):
-			result.Status, result.Detail = skipped, err.Error()
+			result.Status, result.Detail = skipped, inOneLine(err)
 		case errors.As(err, &warns):
-			result.Status, result.Detail, result.Hint = warned, err.Error(), one.hint
+			result.Status, result.Detail, result.Hint = warned, inOneLine(err), hint
 		case err != nil:
-			result.Status, result.Detail, result.Hint = failed, err.Error(), one.hint
+			result.Status, result.Detail, result.Hint = failed, inOneLine(err), hint
 			failures++
 		}
 		done(result)
@@ -133,13 +157,15 @@ func (f *checkFlags) run(ctx context.Context, streams Streams, now func() time.T
 	if f.output != "text" && f.output != "json" {
 		return exit.UsageError(fmt.Errorf("unknown output format %q; known are text, json", f.output))
 	}
+	if *f.kube.Namespace != "" {
+		f.installation = *f.kube.Namespace
+	}
 	doctor, err := newDoctor(f, now)
 	if err != nil {
 		return exit.UsageError(err)
 	}
-	defer doctor.stop()
 	all := []checked{}
-	printer := &checkPrinter{w: streams.Out, colour: colour}
+	printer := &checkPrinter{w: streams.Out, colour: colour, columns: width(streams.Out)}
 	failures := perform(ctx, doctor.checkups(), func(one checked) {
 		all = append(all, one)
 		if f.output == "text" {
@@ -165,6 +191,7 @@ func (f *checkFlags) run(ctx context.Context, streams Streams, now func() time.T
 type checkPrinter struct {
 	w        io.Writer
 	colour   bool
+	columns  int
 	category string
 	err      error
 }
@@ -175,25 +202,25 @@ func (p *checkPrinter) print(one checked) {
 		if p.category != "" {
 			text.WriteString("\n")
 		}
-		fmt.Fprintf(&text, "%s\n", one.Category)
+		text.WriteString(one.Category + "\n")
 		p.category = one.Category
 	}
 	mark, colour := one.Status.mark()
 	if p.colour {
 		mark = colour + mark + "\x1b[0m"
 	}
-	fmt.Fprintf(&text, "  %s %s", mark, one.Name)
+	text.WriteString("  " + mark + " " + one.Name) // ours, with colours
 	switch {
 	case one.Status == passed && one.Detail != "":
-		fmt.Fprintf(&text, ": %s", one.Detail)
+		quote.Fprintf(&text, ": %s", one.Detail)
 	case one.Detail != "":
-		fmt.Fprintf(&text, "\n      %s", one.Detail)
+		quote.Fprintf(&text, "\n      %s", one.Detail)
 	}
 	if one.Hint != "" {
-		fmt.Fprintf(&text, "\n      hint: %s", one.Hint)
+		quote.Fprintf(&text, "\n      hint: %s", one.Hint)
 	}
 	text.WriteString("\n")
-	if _, err := io.WriteString(p.w, text.String()); err != nil {
+	if _, err := io.WriteString(p.w, quote.Printed(wrap(text.String(), p.columns))); err != nil {
 		p.err = err
 	}
 }

@@ -16,8 +16,10 @@ import (
 	"strings"
 	"time"
 
+	"github.com/go-logr/logr"
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
+	"k8s.io/klog/v2"
 
 	"github.com/extauth-guard/extauth-guard/pkg/app/exit"
 	"github.com/extauth-guard/extauth-guard/pkg/version"
@@ -53,9 +55,15 @@ func Run(ctx context.Context, args []string, streams Streams) error {
 		err = exit.UsageError(fmt.Errorf("%w; see \"%s --help\"", err, cmd.CommandPath()))
 	}
 	if err != nil && !errors.Is(err, errSaid) && !errors.Is(err, context.Canceled) {
-		_, _ = fmt.Fprintf(streams.Err, "Error: %s\n", err)
+		printLine(streams.Err, "Error: "+inOneLine(err))
 	}
 	return err
+}
+
+// SilenceLibraries drops what client libraries log: it is about their requests, and
+// what matters of it is in errors. It changes the whole process, so it is for main.
+func SilenceLibraries() {
+	klog.SetLogger(logr.Discard())
 }
 
 // NewCommand returns the root command, for whoever writes its documentation.
@@ -74,16 +82,37 @@ usage or input that cannot be read.`,
 		Version:       version.String(),
 		SilenceUsage:  true,
 		SilenceErrors: true,
-		Args:          cobra.NoArgs,
-		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+		// Without Args, cobra suggests commands for one that it does not know.
+		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 		// kubectl finds plugins by their file name and calls them by two words.
 		Annotations: map[string]string{cobra.CommandDisplayNameAnnotation: "kubectl extauth"},
 	}
 	root.SetIn(streams.In)
 	root.SetOut(streams.Out)
 	root.SetErr(streams.Err)
-	root.AddCommand(newLint(streams), newInject(streams), newMigrate(streams), newToken(streams, time.Now), newReport(streams, time.Now), newExplain(streams), newCheck(streams, time.Now))
+	root.AddCommand(newLint(streams), newInject(streams), newMigrate(streams), newToken(streams, time.Now), newTry(streams), newReport(streams, time.Now), newExplain(streams), newCheck(streams, time.Now), newProbe(streams), newVersion(streams))
+	groupFlags(root, streams.Out)
 	return root
+}
+
+// inOneLine joins the lines of an error, such as cobra's suggestions. A line that ends
+// a question or announces something needs no separator.
+func inOneLine(err error) string {
+	var text strings.Builder
+	for line := range strings.Lines(err.Error()) {
+		line = strings.TrimPrefix(strings.TrimSpace(line), "; ")
+		switch said := text.String(); {
+		case line == "":
+			continue
+		case said == "":
+		case strings.HasSuffix(said, "?") || strings.HasSuffix(said, ":"):
+			text.WriteString(" ")
+		default:
+			text.WriteString("; ")
+		}
+		text.WriteString(line)
+	}
+	return text.String()
 }
 
 // colourMode says when output is coloured.

@@ -15,7 +15,7 @@ import (
 	"github.com/extauth-guard/extauth-guard/pkg/app/cli"
 	"github.com/extauth-guard/extauth-guard/pkg/lint"
 	"github.com/extauth-guard/extauth-guard/pkg/report"
-	"github.com/extauth-guard/extauth-guard/test/checkout"
+	"github.com/extauth-guard/extauth-guard/test/harness/checkout"
 )
 
 func TestThePageHasEveryCommandFlagAndFormat(t *testing.T) {

@@ -8,12 +8,14 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
 	cmv1 "github.com/cert-manager/cert-manager/pkg/apis/certmanager/v1"
 	cmmeta "github.com/cert-manager/cert-manager/pkg/apis/meta/v1"
 	authorizationv1 "k8s.io/api/authorization/v1"
+	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -23,23 +25,30 @@ import (
 	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
+	"k8s.io/utils/ptr"
 
 	"github.com/extauth-guard/extauth-guard/pkg/annotation"
 	"github.com/extauth-guard/extauth-guard/pkg/apirule"
 	"github.com/extauth-guard/extauth-guard/pkg/apis/v1alpha1"
+	"github.com/extauth-guard/extauth-guard/pkg/facts"
+	"github.com/extauth-guard/extauth-guard/pkg/facts/cluster"
 	"github.com/extauth-guard/extauth-guard/pkg/istio"
+	"github.com/extauth-guard/extauth-guard/pkg/oauth2proxy"
 	"github.com/extauth-guard/extauth-guard/pkg/oidc"
 	"github.com/extauth-guard/extauth-guard/pkg/policy"
-	"github.com/extauth-guard/extauth-guard/pkg/registry"
 )
 
 // configurationName is that of both webhook configurations and of the
 // Deployment, as the chart names them.
 const configurationName = "extauth-guard"
 
-// oldestKubernetes is the first version in which matchConditions are stable
-// (KEP-3716).
-const oldestKubernetes = "1.30.0"
+// The oldest versions that will do. That of Kubernetes is the chart's, and that of
+// the module is the first with pathPrefix and timeout; docs/operations.md says the
+// same.
+const (
+	oldestKubernetes  = "1.33"
+	oldestIstioModule = "1.23"
+)
 
 // doctor has what checks need.
 type doctor struct {
@@ -49,8 +58,7 @@ type doctor struct {
 	typed   kubernetes.Interface
 	untyped dynamic.Interface
 	// all is there once the cluster was read.
-	all  *known
-	stop func()
+	all *known
 }
 
 func newDoctor(flags *checkFlags, now func() time.Time) (*doctor, error) {
@@ -67,19 +75,22 @@ func newDoctor(flags *checkFlags, now func() time.Time) (*doctor, error) {
 	if err != nil {
 		return nil, fmt.Errorf("making a client: %w", err)
 	}
-	return &doctor{flags: flags, now: now, config: config, typed: typed, untyped: untyped, stop: func() {}}, nil
+	return &doctor{flags: flags, now: now, config: config, typed: typed, untyped: untyped}, nil
 }
 
 func (d *doctor) checkups() []checkup {
 	all := []checkup{
-		{"kubernetes", "the API server answers and is recent enough", "use Kubernetes " + oldestKubernetes + " or later, and check the kubeconfig", true, d.kubernetes},
-		{"kyma", "APIRules are served as v2", "enable Kyma's API Gateway module, 3.0 or later", true, d.served(apirule.Group+"/v2", apirule.Resource)},
-		{"kyma", "Istio CRs are served", "enable Kyma's Istio module, 1.10 or later", true, d.served(istio.Group+"/"+istio.Version, istio.Resource)},
-		{"kyma", "the cluster can be read", "you need to list Services, Namespaces, EndpointSlices, APIRules and Istio CRs", true, d.read},
+		{"kubernetes", "the API server answers and is recent enough", "choose another cluster with --context or --kubeconfig, or start it", true, d.kubernetes},
+		{"kyma", "APIRules are served as v2", "enable Kyma's API Gateway module", true, d.served(apirule.Group+"/v2", apirule.Resource)},
+		{"kyma", "Istio CRs are served", "enable Kyma's Istio module, " + oldestIstioModule + " or later", true, d.served(istio.Group+"/"+istio.Version, istio.Resource)},
+		{"kyma", "the cluster can be read", "ask a cluster administrator for the ClusterRole " + reader + ", which the chart makes", true, d.read},
 		{"kyma", "there is an active Istio CR and it is Ready", "correct what the status of the Istio CR says", false, d.istioCR},
 		{"kyma", "the mesh configuration has every authorizer", "wait until the Istio module has applied the Istio CR", false, d.mesh},
 		{"authorizers", "every authorizer has a ready Service", "start the authorizer, or correct its entry in the Istio CR", false, d.authorizers},
 		{"authorizers", "every authorizer has a pathPrefix", "set pathPrefix to \"/verify?original=\"", false, d.openPaths},
+		{"authorizers", "no client can send the identity headers that an authorizer sets", "have the ingress gateway refuse requests that bring them, as the bootstrap job does in the authorization-code flow", false, d.identity},
+		{"authorizers", "none may be removed while APIRules use it", "remove the annotation " + annotation.AllowRemoval + " from the Istio CR once the authorizer is gone", false, d.removals},
+		{"authorizers", "no oauth2-proxy has a known hole that its flags open", "set the image to oauth2-proxy " + oauth2proxy.Version + " or later, or remove the flag", false, d.advisories},
 		{"authorizers", "the OIDC issuer offers client credentials", "correct --issuer, or the client at the provider", false, d.issuer},
 	}
 	if d.flags.pre {
@@ -87,11 +98,12 @@ func (d *doctor) checkups() []checkup {
 	}
 	return append(all,
 		checkup{"policies", "ExtAuthPolicies are served", "install the chart with its CustomResourceDefinition, or apply config/crd", false, d.served(v1alpha1.GroupVersion.String(), v1alpha1.Resource)},
-		checkup{"webhooks", "both are registered", "install extauth-guard", true, d.registered},
+		checkup{"webhooks", "both are registered", "install extauth-guard: helm install extauth-guard …", true, d.registered},
+		checkup{"webhooks", "two replicas are available", "kubectl -n " + d.flags.installation + " get pods,events", false, d.replicas},
 		checkup{"webhooks", "their CA bundles hold for a while", "restart the webhook, which renews its certificates, or look at cert-manager", false, d.bundles},
 		checkup{"webhooks", "the served certificate is signed by the bundle and holds for a while", "restart the webhook, which renews its certificates, or look at cert-manager", false, d.servedCertificate},
 		checkup{"webhooks", "cert-manager's certificates are ready", "kubectl describe certificate -n " + d.flags.installation, false, d.certManager},
-		checkup{"webhooks", "two replicas are available", "look at the Pods in the namespace " + d.flags.installation, false, d.replicas},
+		checkup{"webhooks", "nothing of an earlier version is left", "", false, d.leftOver},
 		checkup{"behaviour", "an annotated APIRule comes back injected", "look at the log of the webhook; is the namespace " + d.flags.dryRun + " excluded?", false, d.injects},
 		checkup{"behaviour", "an unknown authorizer is refused", "look at the log of the webhook; is the namespace " + d.flags.dryRun + " excluded?", false, d.refuses},
 	)
@@ -107,7 +119,7 @@ func (d *doctor) kubernetes(context.Context) (string, error) {
 		return "", warning{fmt.Errorf("the version %q cannot be read", info.GitVersion)}
 	}
 	if is.LessThan(version.MustParseGeneric(oldestKubernetes)) {
-		return "", fmt.Errorf("it is %s", info.GitVersion)
+		return "", because("use Kubernetes "+oldestKubernetes+" or later", "it is %s", info.GitVersion)
 	}
 	return info.GitVersion, nil
 }
@@ -128,11 +140,18 @@ func (d *doctor) served(groupVersion, resource string) func(context.Context) (st
 }
 
 func (d *doctor) read(ctx context.Context) (string, error) {
-	all := &known{stop: func() {}}
-	if _, err := all.connect(ctx, &d.flags.worldFlags); err != nil {
+	all := &known{}
+	if _, err := all.read(ctx, &d.flags.worldFlags); err != nil {
 		return "", err
 	}
-	d.all, d.stop = all, all.stop
+	d.all = all
+	if len(all.gaps) > 0 {
+		var kinds []string
+		for _, gap := range all.gaps {
+			kinds = append(kinds, gap.Kind)
+		}
+		return "", warning{fmt.Errorf("you may not list %s; what depends on them is not known", strings.Join(kinds, ", "))}
+	}
 	return count(len(all.world.APIRules()), "APIRule", "APIRules"), nil
 }
 
@@ -147,20 +166,42 @@ func (d *doctor) registry() (policy.Registry, error) {
 func (d *doctor) istioCR(context.Context) (string, error) {
 	known, err := d.registry()
 	switch {
+	case err != nil && d.unseen(istio.Kind):
+		return "", skipping{err}
 	case err != nil:
-		return "", err
+		return "", because("enable Kyma's Istio module; kubectl -n kyma-system get istios shows its CR", "%w", err)
 	case known.State == "Warning" || known.State == "Error":
 		return "", fmt.Errorf("%s is in the state %s: %s", known.Origin, known.State, known.Description)
+	case len(d.all.istios) > 1:
+		return "", warning{because("delete all but the oldest Istio CR", "there are %d Istio CRs, and only the oldest counts: %s", len(d.all.istios), known.Origin)}
+	case known.State == "":
+		return "", warning{because("wait a minute; then look at Kyma's istio manager in the namespace kyma-system", "%s has no status yet", known.Origin)}
 	case known.State != "Ready":
-		return "", warning{fmt.Errorf("%s is in the state %q", known.Origin, known.State)}
+		return "", warning{because("wait until the Istio module is done", "%s is in the state %s", known.Origin, known.State)}
 	}
 	return known.Origin, nil
 }
 
-func (d *doctor) mesh(context.Context) (string, error) {
+// unseen is true for a kind that could not be read.
+func (d *doctor) unseen(kind string) bool {
+	return slices.ContainsFunc(d.all.gaps, func(gap cluster.Gap) bool { return gap.Kind == kind })
+}
+
+func (d *doctor) mesh(ctx context.Context) (string, error) {
 	known, err := d.registry()
 	if err != nil {
 		return "", skipping{err}
+	}
+	const where = istio.MeshNamespace + "/" + istio.MeshConfigMap
+	raw, err := d.typed.CoreV1().ConfigMaps(istio.MeshNamespace).Get(ctx, istio.MeshConfigMap, metav1.GetOptions{})
+	switch {
+	case apierrors.IsNotFound(err):
+		return "", skipping{fmt.Errorf("not known: there is no ConfigMap %s, which istiod reads", where)}
+	case err != nil:
+		return "", skipping{fmt.Errorf("not known: %w", err)}
+	}
+	if _, err := istio.ParseMesh(raw.Data[istio.MeshKey]); err != nil {
+		return "", because("look at the Istio module, which writes it", "the ConfigMap %s cannot be read: %w", where, err)
 	}
 	var missing []string
 	for _, name := range known.Names() {
@@ -178,7 +219,7 @@ func (d *doctor) mesh(context.Context) (string, error) {
 // of an APIRule that names them.
 func (d *doctor) backends(ctx context.Context, known policy.Registry) map[string]policy.Backend {
 	view := apirule.View{Rules: []apirule.Rule{{Strategy: apirule.ExtAuth, Authorizers: known.Names()}}}
-	return registry.Source(d.all.world).Facts(ctx, view).Backends
+	return facts.Source(d.all.world).Facts(ctx, view).Backends
 }
 
 func (d *doctor) authorizers(ctx context.Context) (string, error) {
@@ -196,6 +237,8 @@ func (d *doctor) authorizers(ctx context.Context) (string, error) {
 		switch {
 		case !found:
 			problems = append(problems, fmt.Errorf("%s is not the host of a Service of this cluster", name))
+		case !backend.Exists && (d.unseen("Service") || d.unseen("EndpointSlice")):
+			return "", skipping{errors.New("not known: you may not list Services and EndpointSlices everywhere")}
 		case !backend.Exists:
 			problems = append(problems, fmt.Errorf("%s: there is no Service %s", name, backend.Service))
 		case !backend.HasPort:
@@ -257,6 +300,8 @@ func (d *doctor) mayInstall(ctx context.Context) (string, error) {
 		{Verb: "create", Group: "rbac.authorization.k8s.io", Resource: "clusterrolebindings"},
 		{Verb: "create", Group: "admissionregistration.k8s.io", Resource: "mutatingwebhookconfigurations"},
 		{Verb: "create", Group: "admissionregistration.k8s.io", Resource: "validatingwebhookconfigurations"},
+		{Verb: "create", Group: "admissionregistration.k8s.io", Resource: "validatingadmissionpolicies"},
+		{Verb: "create", Group: "admissionregistration.k8s.io", Resource: "validatingadmissionpolicybindings"},
 		{Verb: "create", Group: "apps", Resource: "deployments", Namespace: d.flags.installation},
 		{Verb: "patch", Group: istio.Group, Resource: istio.Resource, Namespace: istio.Namespace},
 	} {
@@ -314,15 +359,77 @@ func (d *doctor) replicas(ctx context.Context) (string, error) {
 	deployment, err := d.typed.AppsV1().Deployments(d.flags.installation).Get(ctx, configurationName, metav1.GetOptions{})
 	switch {
 	case apierrors.IsNotFound(err):
-		return "", warning{fmt.Errorf("there is no Deployment %s/%s; the webhook runs elsewhere", d.flags.installation, configurationName)}
+		return "", warning{because("name the namespace of the installation with -n", "there is no Deployment %s/%s; the webhook runs elsewhere", d.flags.installation, configurationName)}
 	case err != nil:
 		return "", err
-	case deployment.Status.AvailableReplicas == 0:
-		return "", errors.New("none is")
-	case deployment.Status.AvailableReplicas == 1:
-		return "", warning{errors.New("one is, so that APIRules cannot be written while it restarts")}
 	}
-	return fmt.Sprintf("%d are", deployment.Status.AvailableReplicas), nil
+	wanted, available := ptr.Deref(deployment.Spec.Replicas, 1), deployment.Status.AvailableReplicas
+	have := fmt.Sprintf("%d of %d replicas available", available, wanted)
+	switch {
+	case wanted == 0:
+		return "", because("kubectl -n "+d.flags.installation+" scale deployment/"+configurationName+" --replicas=2", "%s: somebody scaled it down", have)
+	case available == 0:
+		return "", d.stuck(ctx, have)
+	case available == 1:
+		return "", warning{because("set replicas to 2, or look at the Pods in the namespace "+d.flags.installation, "%s: APIRules cannot be written while it restarts", have)}
+	}
+	return have, nil
+}
+
+// stuck says why no replica is available, by what its Pods wait for.
+func (d *doctor) stuck(ctx context.Context, have string) error {
+	look := "kubectl -n " + d.flags.installation + " get pods,events"
+	pods, err := d.typed.CoreV1().Pods(d.flags.installation).List(ctx, metav1.ListOptions{LabelSelector: "app.kubernetes.io/component=webhook"})
+	if err != nil {
+		return because(look, "%s; %w", have, err)
+	}
+	if len(pods.Items) == 0 {
+		return because("kubectl -n "+d.flags.installation+" get replicasets,events", "%s: there are no Pods", have)
+	}
+	for _, pod := range pods.Items {
+		for _, container := range pod.Status.ContainerStatuses {
+			if err := d.waits(pod.Name, container); err != nil {
+				return fmt.Errorf("%s: %w", have, err)
+			}
+		}
+		for _, condition := range pod.Status.Conditions {
+			if condition.Type == corev1.PodScheduled && condition.Status == corev1.ConditionFalse {
+				return because("make room on a node, or change nodeSelector and tolerations", "%s: the Pod %s has no node: %s", have, pod.Name, condition.Message)
+			}
+		}
+	}
+	return because(look, "%s: its Pods have started and are not ready", have)
+}
+
+// leftOver looks for the job of earlier versions that removed the webhook
+// configurations, for whoever applied it without Helm.
+func (d *doctor) leftOver(ctx context.Context) (string, error) {
+	const name = "extauth-guard-unregister"
+	_, err := d.typed.BatchV1().Jobs(d.flags.installation).Get(ctx, name, metav1.GetOptions{})
+	switch {
+	case apierrors.IsNotFound(err):
+		return "", nil
+	case err != nil:
+		return "", skipping{fmt.Errorf("not known: %w", err)}
+	}
+	return "", because("kubectl -n "+d.flags.installation+" delete job,serviceaccount "+name+"; kubectl delete clusterrole,clusterrolebinding "+name,
+		"the Job %s/%s removes the webhook configurations whenever it runs", d.flags.installation, name)
+}
+
+// waits says what keeps a container from running, or nil.
+func (d *doctor) waits(pod string, container corev1.ContainerStatus) error {
+	if container.State.Waiting == nil {
+		return nil
+	}
+	switch waiting := container.State.Waiting; waiting.Reason {
+	case "ImagePullBackOff", "ErrImagePull", "ErrImageNeverPull", "InvalidImageName":
+		return because("set image.repository and image.tag to an image that the nodes can pull, and image.pullSecrets", "the image %s cannot be pulled: %s", container.Image, waiting.Message)
+	case "CrashLoopBackOff":
+		return because("kubectl -n "+d.flags.installation+" logs "+pod+" --previous ends with the reason", "the Pod %s stops by itself, again and again", pod)
+	case "CreateContainerConfigError":
+		return because("helm upgrade brings back what the chart made", "the Pod %s lacks something: %s", pod, waiting.Message)
+	}
+	return nil
 }
 
 // probe is an APIRule that nobody will ever store.
@@ -351,7 +458,7 @@ func (d *doctor) injects(ctx context.Context) (string, error) {
 	name := known.Names()[0]
 	stored, err := d.dryRun(ctx, d.probe(map[string]any{}, map[string]any{annotation.Authorizers: name}))
 	if err != nil {
-		return "", err
+		return "", d.notAnswered(err)
 	}
 	view := apirule.Parse(stored.Object, "")
 	if len(view.Rules) != 1 || len(view.Rules[0].Authorizers) != 1 || view.Rules[0].Authorizers[0] != name {
@@ -361,6 +468,10 @@ func (d *doctor) injects(ctx context.Context) (string, error) {
 }
 
 func (d *doctor) refuses(ctx context.Context) (string, error) {
+	if _, err := d.registry(); err != nil {
+		// The answer would be to try again later, which the client does, for long.
+		return "", skipping{fmt.Errorf("not tried, because the registered authorizers are unknown: %w", err)}
+	}
 	const unknown = "extauth-check-unknown"
 	rule := map[string]any{"extAuth": map[string]any{"authorizers": []any{unknown}}}
 	_, err := d.dryRun(ctx, d.probe(rule, nil))
@@ -370,5 +481,40 @@ func (d *doctor) refuses(ctx context.Context) (string, error) {
 	case strings.Contains(err.Error(), string(policy.AuthorizerNotRegistered)), strings.Contains(err.Error(), string(policy.RegistryUnknown)):
 		return "", nil
 	}
-	return "", fmt.Errorf("it was refused for another reason: %w", err)
+	return "", d.notAnswered(err)
+}
+
+// notAnswered says why a dry run ended otherwise than a webhook would have it.
+func (d *doctor) notAnswered(err error) error {
+	text := err.Error()
+	switch {
+	case strings.Contains(text, "failed calling webhook"):
+		return because(d.notCalled(text), "%w", err)
+	case strings.Contains(text, "must be set"):
+		return because("nobody injected: the mutating webhook was not called, or did not answer; see the checks of the webhooks above", "%w", err)
+	case apierrors.IsForbidden(err):
+		return skipping{fmt.Errorf("you may not create APIRules in the namespace %s; name another one with --dry-run-namespace", d.flags.dryRun)}
+	case apierrors.IsNotFound(err):
+		return because("name a namespace with --dry-run-namespace", "%w", err)
+	}
+	return fmt.Errorf("it was refused for another reason: %w", err)
+}
+
+// notCalled returns what to do when the API server could not call a webhook, by the
+// reason that it gives. The first that fits counts.
+func (d *doctor) notCalled(reason string) string {
+	pods := "kubectl -n " + d.flags.installation + " get pods,events"
+	for _, one := range []struct{ says, hint string }{
+		{"x509", "the CA bundle and the certificate do not belong together: restart the webhook, or look at cert-manager's cainjector"},
+		{"no endpoints available", "no replica is ready: " + pods},
+		{"connection refused", "nobody listens where the API server asks: " + pods},
+		{"not found", "helm upgrade brings the Service back"},
+		{"certificate", "apiServerCertificate asks the API server for a certificate that it does not show"},
+		{"deadline", "the API server cannot reach the Pods: let it through on port 9443, in the NetworkPolicy (networkPolicy.apiServerCIDRs) and in the cloud's firewall"},
+	} {
+		if strings.Contains(reason, one.says) {
+			return one.hint
+		}
+	}
+	return pods
 }

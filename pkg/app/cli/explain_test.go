@@ -17,10 +17,10 @@ import (
 	"github.com/stretchr/testify/require"
 	"k8s.io/apimachinery/pkg/types"
 
+	"github.com/extauth-guard/extauth-guard/pkg/facts"
 	"github.com/extauth-guard/extauth-guard/pkg/lint"
 	"github.com/extauth-guard/extauth-guard/pkg/manifest"
 	"github.com/extauth-guard/extauth-guard/pkg/policy"
-	"github.com/extauth-guard/extauth-guard/pkg/registry"
 )
 
 var update = flag.Bool("update", false, "write the golden files instead of comparing with them")
@@ -46,7 +46,7 @@ metadata: {name: shop, labels: {istio-injection: enabled}, annotations: {extauth
 ---
 apiVersion: v1
 kind: Service
-metadata: {name: cart, namespace: shop}
+metadata: {name: cart, namespace: shop, annotations: {extauth-guard.io/internal-callers: "batch, web/front"}}
 spec: {selector: {app: cart, tier: web}, ports: [{port: 80}]}
 ---
 apiVersion: operator.kyma-project.io/v1alpha2
@@ -81,7 +81,7 @@ func TestExplainGoldens(t *testing.T) {
 	files, err := manifest.Find([]string{manifest.Stdin}, strings.NewReader(explainedWorld))
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, files.Close()) })
-	world := registry.NewWorld("")
+	world := facts.NewWorld("")
 	all := &known{source: world, world: world, settings: policy.DefaultSettings(), namespace: "shop", complete: true, now: noon()}
 	require.NoError(t, lint.Linter{Source: world, Settings: all.settings, Now: all.now}.Collect(t.Context(), files.List, world))
 	view, exists := world.APIRule(types.NamespacedName{Namespace: "shop", Name: "cart"})
@@ -92,15 +92,15 @@ func TestExplainGoldens(t *testing.T) {
 			require.NoError(t, err)
 			objects, err := document.Parse()
 			require.NoError(t, err)
-			if whole, ok := all.linter().Stored(t.Context(), objects[0].Value); ok {
-				view = whole
+			if whole, ok := all.linter().Examine(t.Context(), objects[0].Value); ok {
+				view = whole.View
 			}
 		}
 	}
 
-	explained := explain(t.Context(), all, view)
+	explained := explain(all, all.linter().ExamineStored(t.Context(), view))
 	var text bytes.Buffer
-	require.NoError(t, explained.print(&text))
+	require.NoError(t, explained.print(&text, 0))
 	golden(t, "explain.text.golden", text.String())
 	raw, err := json.MarshalIndent(explained, "", "  ")
 	require.NoError(t, err)

@@ -14,6 +14,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/extauth-guard/extauth-guard/pkg/app/exit"
+	"github.com/extauth-guard/extauth-guard/pkg/internal/quote"
 	"github.com/extauth-guard/extauth-guard/pkg/lint"
 	"github.com/extauth-guard/extauth-guard/pkg/manifest"
 	"github.com/extauth-guard/extauth-guard/pkg/policy"
@@ -51,7 +52,7 @@ with --live.`,
 			return flags.run(cmd.Context(), args, streams)
 		},
 	}
-	flags.register(cmd)
+	flags.register(cmd, streams.Err)
 	cmd.Flags().BoolVar(&flags.diff, "diff", false, "print what changes instead of everything")
 	cmd.Flags().BoolVar(&flags.inPlace, "in-place", false, "write the files instead of printing them")
 	cmd.Flags().BoolVarP(&flags.quiet, "quiet", "q", false, "do not say what became of each rule")
@@ -68,7 +69,6 @@ func (f *injectFlags) run(ctx context.Context, args []string, streams Streams) e
 	if err != nil {
 		return err
 	}
-	defer all.stop()
 	injector := injector{
 		linter: all.linter(),
 		flags:  f, streams: streams,
@@ -88,8 +88,9 @@ type injector struct {
 	streams Streams
 
 	injected, left, denied, unreadable int
-	// printed is true once something was, and a separator may be needed.
-	printed bool
+	// printed is true once something was, and a separator may be needed; ended is
+	// true if that ended its last line.
+	printed, ended bool
 }
 
 func (i *injector) file(ctx context.Context, file manifest.File) error {
@@ -99,7 +100,7 @@ func (i *injector) file(ctx context.Context, file manifest.File) error {
 		if err != nil {
 			return exit.UsageError(fmt.Errorf("reading %s: %w", file.Name, err))
 		}
-		result, err := i.linter.Inject(ctx, file.Name, document)
+		result, err := i.document(ctx, file, document)
 		if err != nil {
 			return fmt.Errorf("injecting into %s: %w", file.Name, err)
 		}
@@ -127,16 +128,29 @@ func (i *injector) file(ctx context.Context, file manifest.File) error {
 	return nil
 }
 
-// print prints a document, behind a separator if it brings none.
+// document leaves a patch of kustomize as it is: a part of an object does not say
+// what the whole asks for.
+func (i *injector) document(ctx context.Context, file manifest.File, document manifest.Document) (lint.Injected, error) {
+	if file.Patch {
+		return lint.Injected{Text: document.Text}, nil
+	}
+	return i.linter.Inject(ctx, file.Name, document)
+}
+
+// print prints a document as it is, behind a separator if it brings none.
 func (i *injector) print(text []byte) error {
+	if len(text) == 0 {
+		return nil
+	}
+	before := ""
+	if i.printed && !i.ended {
+		before = "\n"
+	}
 	if i.printed && !bytes.HasPrefix(text, []byte("---")) && !isJSON(text) {
-		text = append([]byte("---\n"), text...)
+		before += "---\n"
 	}
-	if len(text) > 0 && text[len(text)-1] != '\n' {
-		text = append(bytes.Clone(text), '\n')
-	}
-	i.printed = true
-	if _, err := i.streams.Out.Write(text); err != nil {
+	i.printed, i.ended = true, text[len(text)-1] == '\n'
+	if _, err := i.streams.Out.Write(append([]byte(before), text...)); err != nil {
 		return fmt.Errorf("printing: %w", err)
 	}
 	return nil
@@ -149,7 +163,7 @@ func isJSON(text []byte) bool {
 func printDiff(w io.Writer, name, before, after string) error {
 	err := difflib.WriteUnifiedDiff(w, difflib.UnifiedDiff{
 		A: lines(before), B: lines(after),
-		FromFile: "a/" + strings.TrimPrefix(name, "/"), ToFile: "b/" + strings.TrimPrefix(name, "/"), Context: 3,
+		FromFile: "a/" + strings.TrimPrefix(quote.Line(name), "/"), ToFile: "b/" + strings.TrimPrefix(quote.Line(name), "/"), Context: 3,
 	})
 	if err != nil {
 		return fmt.Errorf("printing: %w", err)
@@ -182,7 +196,7 @@ func (i *injector) say(file string, result lint.Injected) {
 		if rule.Rule >= 0 {
 			which = fmt.Sprintf(" rule %d (%s)", rule.Rule, rule.Path)
 		}
-		i.tell("%s:%d: APIRule %s/%s%s: %s\n", file, rule.Line, rule.Namespace, rule.Name, which, what)
+		i.tell("%s:%d: APIRule %s/%s%s: %s", file, rule.Line, rule.Namespace, rule.Name, which, what)
 	}
 	for _, finding := range result.Findings {
 		switch {
@@ -191,19 +205,24 @@ func (i *injector) say(file string, result lint.Injected) {
 		case finding.Severity == policy.Deny:
 			i.denied++
 		}
-		_, _ = fmt.Fprintf(i.streams.Err, "%s:%d: %s %s: %s\n", file, finding.Line, finding.Severity, finding.Code,
-			strings.TrimPrefix(finding.Path+": "+finding.Message, ": "))
+		printLine(i.streams.Err, fmt.Sprintf("%s:%d: %s %s: %s", file, finding.Line, finding.Severity, finding.Code,
+			strings.TrimPrefix(finding.Path+": "+finding.Message, ": ")))
 	}
 }
 
 func (i *injector) tell(format string, args ...any) {
 	if !i.flags.quiet {
-		_, _ = fmt.Fprintf(i.streams.Err, format, args...)
+		printLine(i.streams.Err, fmt.Sprintf(format, args...))
 	}
 }
 
+// printLine prints one line in which objects and files may have their say.
+func printLine(w io.Writer, line string) {
+	_, _ = fmt.Fprintln(w, quote.Printed(quote.Line(line)))
+}
+
 func (i *injector) end() error {
-	i.tell("%d injected, %d left alone\n", i.injected, i.left)
+	i.tell("%d injected, %d left alone", i.injected, i.left)
 	switch {
 	case i.unreadable > 0:
 		return exit.UsageError(errSaid)

@@ -4,6 +4,9 @@
 package cli_test
 
 import (
+	"bytes"
+	"context"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -12,6 +15,8 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/extauth-guard/extauth-guard/pkg/app/cli"
 )
 
 const shop = `# Ours.
@@ -125,7 +130,7 @@ func TestInjectDiffApplies(t *testing.T) {
 			require.NoError(t, err, "%s\n%s", out, diff)
 			patched, err := os.ReadFile(path)
 			require.NoError(t, err)
-			assert.Equal(t, strings.TrimSuffix(whole, "\n"), strings.TrimSuffix(string(patched), "\n"))
+			assert.Equal(t, whole, string(patched))
 		})
 	}
 }
@@ -161,6 +166,9 @@ func TestInjectSeparatesFilesAndRefuses(t *testing.T) {
 	code, stdout, _ := run(t, "", "inject", dir, "-q")
 	assert.Equal(t, 0, code)
 	assert.Equal(t, "a: 1\n---\nb: 2\n", stdout)
+	code, stdout, _ = run(t, "a: 1\n---\nb: 2", "inject", "-", "-q")
+	assert.Equal(t, 0, code)
+	assert.Equal(t, "a: 1\n---\nb: 2", stdout, "a last line without end stays one")
 
 	bad := "apiVersion: gateway.kyma-project.io/v2\nkind: APIRule\nmetadata: {name: a, annotations: {extauth-guard.io/inject: perhaps}}\nspec: {rules: [{path: /}]}\n"
 	code, stdout, stderr := run(t, bad, "inject", "-")
@@ -171,4 +179,73 @@ func TestInjectSeparatesFilesAndRefuses(t *testing.T) {
 	code, stdout, _ = run(t, "a: [\n", "inject", "-")
 	assert.Equal(t, 2, code)
 	assert.Equal(t, "a: [\n", stdout)
+}
+
+// list is what kubectl prints of n APIRules.
+func list(n int) string {
+	var text strings.Builder
+	text.WriteString("apiVersion: v1\nkind: List\nitems:\n")
+	for i := range n {
+		fmt.Fprintf(&text, `- apiVersion: gateway.kyma-project.io/v2
+  kind: APIRule
+  metadata:
+    name: r%d
+    namespace: shop
+    annotations:
+      extauth-guard.io/inject: "true"
+  spec:
+    hosts: [r%d.example.com]
+    gateway: kyma-system/kyma-gateway
+    service: {name: s%d, port: 80}
+    rules:
+    - path: /*
+      methods: [GET]
+`, i, i, i)
+	}
+	return text.String()
+}
+
+func TestInjectOfAListIsLinear(t *testing.T) {
+	cost := func(n int) float64 {
+		text := list(n)
+		return float64(testing.Benchmark(func(b *testing.B) {
+			b.ReportAllocs()
+			for range b.N {
+				var out, errs bytes.Buffer
+				require.NoError(b, cli.Run(b.Context(), []string{"inject", "-"}, cli.Streams{In: strings.NewReader(text), Out: &out, Err: &errs}))
+			}
+		}).AllocedBytesPerOp())
+	}
+	few, many := cost(100), cost(400)
+	assert.LessOrEqual(t, many/few, 5.0, "bytes of 400 items %.0f, of 100 items %.0f", many, few)
+}
+
+// after is a context that ends when it was asked a number of times.
+type after struct {
+	context.Context
+	asked, limit int
+}
+
+func (a *after) Err() error {
+	if a.asked++; a.asked > a.limit {
+		return context.Canceled
+	}
+	return nil
+}
+
+func TestInjectStops(t *testing.T) {
+	asked := 0
+	for _, limit := range []int{0, 5, 50, 150, 1 << 30} {
+		ctx := &after{Context: t.Context(), limit: limit}
+		var out, errs bytes.Buffer
+		err := cli.Run(ctx, []string{"inject", "-", "-q"}, cli.Streams{In: strings.NewReader(list(100)), Out: &out, Err: &errs})
+		if limit < 1<<30 {
+			require.ErrorIs(t, err, context.Canceled)
+			assert.Empty(t, out.String(), "half a document is none")
+		} else {
+			require.NoError(t, err)
+			asked = ctx.asked
+		}
+	}
+	assert.Greater(t, asked, 200, "every object of the List asks whether to go on")
 }

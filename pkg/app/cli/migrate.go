@@ -5,45 +5,57 @@ package cli
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io"
 	"strings"
 
 	"github.com/spf13/cobra"
-	"sigs.k8s.io/yaml"
 
 	"github.com/extauth-guard/extauth-guard/pkg/app/exit"
 	"github.com/extauth-guard/extauth-guard/pkg/manifest"
 	"github.com/extauth-guard/extauth-guard/pkg/migrate"
+	"github.com/extauth-guard/extauth-guard/pkg/policy"
 )
 
 type migrateFlags struct {
-	gateway     string
-	authorizers []string
-	strict      bool
+	options migrate.Options
+	strict  bool
 }
 
 func newMigrate(streams Streams) *cobra.Command {
-	flags := &migrateFlags{}
+	flags := &migrateFlags{options: migrate.Options{Excluded: policy.SystemNamespaces(), Default: policy.DefaultAuthorizer}}
 	cmd := &cobra.Command{
 		Use:   "migrate FILE|DIRECTORY|- ...",
 		Short: "Turn v1beta1 APIRules and ingress-nginx Ingresses into annotated v2 APIRules",
-		Long: `Turn APIRules v1beta1, and Ingresses of ingress-nginx that have an auth-url, into
-APIRules v2 that are annotated for injection.
+		Long: `Turn APIRules v1beta1 and v1alpha1, and Ingresses of ingress-nginx that have an
+auth-url, into APIRules v2 that are annotated for injection.
 
-Nothing becomes more open than it was: what has no form in v2 is left out, and each
-such loss is said in a comment above the result and on standard error. Read them.
-Other objects are passed over. Services in the same input give the numbers of named
-ports.`,
-		Example: `  kubectl get apirules.v1beta1.gateway.kyma-project.io -A -o yaml | kubectl extauth migrate - > apirules.yaml
+Nobody gets in who did not before. The rules of a host are compared before and
+after as a whole. If a request would be let in that was not, none of them is
+migrated, and a note says which request that is. Give all objects at once: what has
+the same host or workload belongs together, and Services give the numbers of named
+ports. Other objects are passed over.
+
+The result begins with the steps to take, as comments. What is lost or has to be
+done is a comment above each APIRule, and a line on standard error.
+
+Exit code 1 means that something was not migrated, or, with --strict, that
+something was lost; 2 that an argument or a manifest could not be read, or that
+there was nothing to migrate.`,
+		Example: `  kubectl get apirules -A -o yaml | kubectl extauth migrate - > apirules.yaml
   kubectl extauth migrate ingress.yaml service.yaml --authorizers corp | kubectl extauth lint -`,
 		Args: cobra.MinimumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return flags.run(cmd.Context(), args, streams)
 		},
 	}
-	cmd.Flags().StringVar(&flags.gateway, "gateway", "kyma-system/kyma-gateway", "the `gateway` of what was an Ingress, as namespace/name")
-	cmd.Flags().StringSliceVar(&flags.authorizers, "authorizers", nil, "the `authorizers` to name in the annotation; default: the webhook's choice")
-	cmd.Flags().BoolVar(&flags.strict, "strict", false, "exit with 1 if something was not carried over")
+	cmd.Flags().StringVar(&flags.options.Gateway, "gateway", "kyma-system/kyma-gateway", "the `gateway` of what was an Ingress, as namespace/name")
+	cmd.Flags().StringSliceVar(&flags.options.Authorizers, "authorizers", nil, "the `authorizers` to name in the annotation; default: the webhook's choice")
+	cmd.Flags().StringVarP(&flags.options.Namespace, "namespace", "n", "default", "the `namespace` of objects that name none")
+	cmd.Flags().BoolVar(&flags.options.Partial, "partial", false, "leave rules in doubt to the authorizer, or leave them out, instead of refusing the APIRule")
+	cmd.Flags().BoolVar(&flags.options.AcceptMoreOpen, "accept-more-open", false, "migrate Ingresses although restrictions of them are lost")
+	cmd.Flags().BoolVar(&flags.strict, "strict", false, "exit with 1 if something was lost")
 	return cmd
 }
 
@@ -53,42 +65,50 @@ func (f *migrateFlags) run(ctx context.Context, args []string, streams Streams) 
 		return exit.UsageError(err)
 	}
 	defer func() { _ = files.Close() }()
-	ports, err := namedPorts(ctx, files.List)
+	sources, unreadable, err := readSources(ctx, files.List, streams.Err)
 	if err != nil {
 		return err
 	}
-	options := migrate.Options{Gateway: f.gateway, Authorizers: f.authorizers, Port: ports.number}
-	notes, results := 0, 0
-	err = objects(ctx, files.List, func(file manifest.File, object manifest.Object) error {
-		result, known := migrate.Object(object.Value, options)
-		if !known {
-			return nil
-		}
-		notes += len(result.Notes)
+	values := make([]map[string]any, 0, len(sources))
+	for _, source := range sources {
+		values = append(values, source.object.Value)
+	}
+	outcome := migrate.Objects(values, f.options)
+	for _, result := range outcome.Results {
 		for _, note := range result.Notes {
-			line, _ := object.Locate(note.Path)
-			_, _ = fmt.Fprintf(streams.Err, "%s:%d: %s: %s\n", file.Name, line, note.Path, note.Text)
+			source := sources[note.Source]
+			line, _ := source.object.Locate(note.Path)
+			printLine(streams.Err, fmt.Sprintf("%s:%d: %s: %s", source.file, line, note.Path, note.Text))
 		}
-		for _, one := range result.APIRules {
-			text, err := document(one, result.Notes)
-			if err != nil {
-				return err
-			}
-			if _, err := streams.Out.Write(text); err != nil {
-				return fmt.Errorf("printing: %w", err)
-			}
-			results++
-		}
-		return nil
-	})
+	}
+	out, err := outcome.YAML()
 	if err != nil {
 		return err
 	}
-	if results == 0 {
-		return exit.UsageError(fmt.Errorf("nothing to migrate in %s: no APIRule v1beta1 and no Ingress with an auth-url", strings.Join(args, ", ")))
+	if _, err := streams.Out.Write(out); err != nil {
+		return fmt.Errorf("printing: %w", err)
 	}
-	if f.strict && notes > 0 {
-		return fmt.Errorf("%s not carried over as they were", count(notes, "thing was", "things were"))
+	if unreadable > 0 {
+		return exit.UsageError(fmt.Errorf("%s could not be read, see above", count(unreadable, "document", "documents")))
+	}
+	return f.verdict(outcome, args)
+}
+
+// verdict turns what was said into an exit code.
+func (f *migrateFlags) verdict(outcome migrate.Outcome, args []string) error {
+	refused, lost := outcome.Count()
+	notMigrated := count(refused, "object was", "objects were") + " not migrated, see above"
+	switch {
+	case refused > 0 && outcome.APIRules() == 0:
+		return fmt.Errorf("nothing was written: %s", notMigrated)
+	case refused > 0:
+		return errors.New(notMigrated)
+	case len(outcome.Results) == 0:
+		return exit.UsageError(fmt.Errorf("nothing to migrate in %s: neither APIRules nor Ingresses", strings.Join(args, ", ")))
+	case outcome.APIRules() == 0 && !outcome.HasMigrated():
+		return exit.UsageError(fmt.Errorf("nothing to migrate in %s, see above", strings.Join(args, ", ")))
+	case f.strict && lost > 0:
+		return fmt.Errorf("%s lost, see above", count(lost, "setting was", "settings were"))
 	}
 	return nil
 }
@@ -100,34 +120,57 @@ func count(n int, one, many string) string {
 	return fmt.Sprintf("%d %s", n, many)
 }
 
-// document renders an APIRule below what was not carried over.
-func document(object map[string]any, notes []migrate.Note) ([]byte, error) {
-	raw, err := yaml.Marshal(object)
-	if err != nil {
-		return nil, fmt.Errorf("encoding an APIRule: %w", err)
-	}
-	var text strings.Builder
-	text.WriteString("---\n")
-	for _, note := range notes {
-		fmt.Fprintf(&text, "# %s: %s\n", note.Path, strings.ReplaceAll(note.Text, "\n", " "))
-	}
-	text.Write(raw)
-	return []byte(text.String()), nil
+// source is an object to migrate and where it stands.
+type source struct {
+	file   string
+	object manifest.Object
 }
 
-// objects calls use for every object of files. What cannot be read is an error.
-func objects(ctx context.Context, files []manifest.File, use func(manifest.File, manifest.Object) error) error {
+// readSources reads the objects that matter. It says what cannot be read and goes
+// on; the error is one of the context.
+func readSources(ctx context.Context, files []manifest.File, stderr io.Writer) (sources []source, unreadable int, err error) {
+	keep := func(file manifest.File, object manifest.Object) error {
+		if migrate.Relevant(object.Value) {
+			sources = append(sources, source{file.Name, object})
+		}
+		return nil
+	}
+	skip := func(err error) error {
+		unreadable++
+		printLine(stderr, err.Error())
+		return nil
+	}
 	for _, file := range files {
+		if file.Patch {
+			printLine(stderr, file.Name+": passed over, because a kustomization uses it as a patch; migrate what \"kubectl kustomize\" prints")
+		}
+	}
+	err = objects(ctx, files, keep, skip)
+	return sources, unreadable, err
+}
+
+// objects calls use for every object of files, and unreadable with an error that
+// names the file for each document that cannot be read. Patches of kustomize are
+// parts of objects and are passed over. It ends with the first error that one of
+// them returns, or that of the context.
+func objects(ctx context.Context, files []manifest.File, use func(manifest.File, manifest.Object) error, unreadable func(error) error) error {
+	for _, file := range files {
+		if file.Patch {
+			continue
+		}
 		for document, err := range file.Documents() {
 			if ctx.Err() != nil {
 				return ctx.Err()
 			}
-			if err != nil {
-				return exit.UsageError(fmt.Errorf("reading %s: %w", file.Name, err))
+			var objects []manifest.Object
+			if err == nil {
+				objects, err = document.Parse()
 			}
-			objects, err := document.Parse()
 			if err != nil {
-				return exit.UsageError(fmt.Errorf("reading %s: %w", file.Name, err))
+				err = unreadable(fmt.Errorf("reading %s: %w", file.Name, err))
+			}
+			if err != nil {
+				return err
 			}
 			for _, object := range objects {
 				if err := use(file, object); err != nil {
@@ -137,33 +180,4 @@ func objects(ctx context.Context, files []manifest.File, use func(manifest.File,
 		}
 	}
 	return nil
-}
-
-// ports maps "namespace/service/port" to a number.
-type ports map[string]int64
-
-func (p ports) number(namespace, service, port string) (int64, bool) {
-	number, known := p[namespace+"/"+service+"/"+port]
-	return number, known
-}
-
-func namedPorts(ctx context.Context, files []manifest.File) (ports, error) {
-	found := ports{}
-	err := objects(ctx, files, func(_ manifest.File, object manifest.Object) error {
-		if object.Value["kind"] != "Service" || object.Value["apiVersion"] != "v1" {
-			return nil
-		}
-		metadata, _ := object.Value["metadata"].(map[string]any)
-		namespace, _ := metadata["namespace"].(string)
-		spec, _ := object.Value["spec"].(map[string]any)
-		entries, _ := spec["ports"].([]any)
-		for _, entry := range entries {
-			port, _ := entry.(map[string]any)
-			if number, ok := port["port"].(int64); ok {
-				found[fmt.Sprintf("%s/%v/%v", namespace, metadata["name"], port["name"])] = number
-			}
-		}
-		return nil
-	})
-	return found, err
 }

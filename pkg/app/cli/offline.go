@@ -5,8 +5,8 @@ package cli
 
 import (
 	"context"
-	"errors"
 	"fmt"
+	"io"
 	"os"
 	"time"
 
@@ -16,12 +16,12 @@ import (
 
 	"github.com/extauth-guard/extauth-guard/pkg/app/exit"
 	"github.com/extauth-guard/extauth-guard/pkg/config"
+	"github.com/extauth-guard/extauth-guard/pkg/facts"
+	"github.com/extauth-guard/extauth-guard/pkg/facts/cluster"
 	"github.com/extauth-guard/extauth-guard/pkg/istio"
 	"github.com/extauth-guard/extauth-guard/pkg/lint"
 	"github.com/extauth-guard/extauth-guard/pkg/manifest"
 	"github.com/extauth-guard/extauth-guard/pkg/policy"
-	"github.com/extauth-guard/extauth-guard/pkg/registry"
-	"github.com/extauth-guard/extauth-guard/pkg/registry/cluster"
 )
 
 // worldFlags say where facts come from that are not in the manifests.
@@ -32,18 +32,27 @@ type worldFlags struct {
 	live        bool
 	patience    time.Duration
 	kube        *genericclioptions.ConfigFlags
+	// notes is where a command says what it could not see, and what it waits for.
+	notes io.Writer
 }
 
-func (f *worldFlags) register(cmd *cobra.Command) {
-	f.kube = kubeFlags()
+// register adds the flags of a command that reads manifests.
+func (f *worldFlags) register(cmd *cobra.Command, notes io.Writer) {
+	f.registerCluster(cmd, notes)
 	flags := cmd.Flags()
 	flags.StringSliceVar(&f.authorizers, "authorizers", nil, "the names of the registered `authorizers`, instead of an Istio CR")
 	flags.StringVar(&f.istioCR, "istio-cr", "", "a `file` with the Istio CR that registers the authorizers")
-	flags.StringVar(&f.config, "config", "", "the webhook's configuration `file`; default: that of an installation that configures nothing")
-	flags.BoolVar(&f.live, "live", false, "take what the manifests do not tell from the cluster")
-	flags.DurationVar(&f.patience, "live-timeout", 20*time.Second, "how long --live waits for the cluster")
+	flags.StringVar(&f.config, "config", "", "the webhook's configuration `file`; without it the chart's defaults hold")
+	flags.BoolVar(&f.live, "live", false, "read what the manifests lack from the current cluster")
 	cmd.MarkFlagsMutuallyExclusive("authorizers", "istio-cr")
-	f.kube.AddFlags(flags)
+}
+
+// registerCluster adds the flags of a command that reads the cluster.
+func (f *worldFlags) registerCluster(cmd *cobra.Command, notes io.Writer) {
+	f.notes = notes
+	cmd.Flags().DurationVar(&f.patience, "live-timeout", 20*time.Second, "how long to wait for the cluster")
+	f.kube = kubeFlags()
+	addKubeFlags(cmd, f.kube)
 }
 
 // kubeFlags are the flags of kubectl that say which cluster is meant.
@@ -58,23 +67,25 @@ func kubeFlags() *genericclioptions.ConfigFlags {
 
 // known is what a command on manifests knows besides them.
 type known struct {
-	source    registry.Source
+	source    facts.Source
 	settings  policy.Settings
 	namespace string
 	gateway   string
 	complete  bool
-	world     *registry.World
+	world     *facts.World
 	istios    map[types.NamespacedName]istio.View
 	now       time.Time
 	// cluster is the address of the cluster, if one was read.
 	cluster string
-	// stop ends the watches, if there are any.
-	stop func()
+	// gaps are the kinds that could not be read.
+	gaps []cluster.Gap
+	// hosts has who takes which host among the manifests.
+	hosts lint.Hosts
 }
 
 // linter returns a linter that knows all of it.
 func (k *known) linter() lint.Linter {
-	return lint.Linter{Source: k.source, Settings: k.settings, Namespace: k.namespace, Gateway: k.gateway, Now: k.now, Complete: k.complete, Istios: k.istios}
+	return lint.Linter{Source: k.source, Settings: k.settings, Namespace: k.namespace, Gateway: k.gateway, Now: k.now, Complete: k.complete, Istios: k.istios, Hosts: k.hosts, Domain: k.world.GatewayDomain}
 }
 
 // gather collects everything that is known, from the manifests, the flags and,
@@ -88,26 +99,24 @@ func (f *worldFlags) gather(ctx context.Context, files []manifest.File) (*known,
 	if namespace == "" {
 		namespace = "default"
 	}
-	world := registry.NewWorld("no Istio CR was given; give it with --istio-cr, name the --authorizers, or use --live")
-	all := &known{source: world, world: world, settings: settings, gateway: gateway, namespace: namespace, now: time.Now(), stop: func() {}}
+	world := facts.NewWorld("no Istio CR was given; give it with --istio-cr, name the --authorizers, or use --live")
+	all := &known{source: world, world: world, settings: settings, gateway: gateway, namespace: namespace, now: time.Now(), hosts: lint.Hosts{}}
 	if f.live {
-		if world, err = all.connect(ctx, f); err != nil {
+		if world, err = all.read(ctx, f); err != nil {
 			return nil, exit.UsageError(err)
 		}
 	}
 	if err := all.linter().Collect(ctx, files, world); err != nil {
-		all.stop()
 		return nil, err
 	}
 	if err := f.applyRegistry(world); err != nil {
-		all.stop()
 		return nil, exit.UsageError(err)
 	}
 	return all, nil
 }
 
 // applyRegistry tells the world what the flags say about authorizers.
-func (f *worldFlags) applyRegistry(world *registry.World) error {
+func (f *worldFlags) applyRegistry(world *facts.World) error {
 	if len(f.authorizers) > 0 {
 		world.SetRegistry(policy.StaticRegistry("--authorizers", f.authorizers))
 	}
@@ -161,6 +170,7 @@ func (f *worldFlags) settings() (_ policy.Settings, gateway string, _ error) {
 		ExcludedNamespaces: map[string]bool{},
 		UnknownRegistry:    policy.Deny,
 		SeveralAuthorizers: choices.Policy.SeveralAuthorizers == config.Warn,
+		InternalCallers:    choices.Controllers.Internal.Enabled,
 	}
 	for _, name := range append(policy.SystemNamespaces(), choices.Policy.ExcludedNamespaces...) {
 		settings.ExcludedNamespaces[name] = true
@@ -169,59 +179,4 @@ func (f *worldFlags) settings() (_ policy.Settings, gateway string, _ error) {
 		gateway = choices.Controllers.Expose.Gateway
 	}
 	return settings, gateway, nil
-}
-
-// connect starts watches and waits until they have read the cluster.
-func (k *known) connect(ctx context.Context, flags *worldFlags) (*registry.World, error) {
-	config, err := flags.kube.ToRESTConfig()
-	if err != nil {
-		return nil, fmt.Errorf("reading the kubeconfig: %w", err)
-	}
-	if k.namespace, _, err = flags.kube.ToRawKubeConfigLoader().Namespace(); err != nil {
-		return nil, fmt.Errorf("reading the kubeconfig: %w", err)
-	}
-	source, err := cluster.New(config)
-	if err != nil {
-		return nil, err
-	}
-	ctx, cancel := context.WithCancel(ctx)
-	ended := make(chan struct{})
-	go func() {
-		defer close(ended)
-		_ = source.Start(ctx)
-	}()
-	k.source, k.world, k.complete, k.cluster = source, source.World(), true, config.Host
-	k.stop = func() {
-		cancel()
-		<-ended
-	}
-	if err := waitFor(ctx, flags.patience, source.Synced); err != nil {
-		k.stop()
-		return nil, fmt.Errorf("reading the cluster %s: %w; is it there, and may you read it? Without --live no cluster is needed", config.Host, err)
-	}
-	k.istios = source.World().Istios()
-	return source.World(), nil
-}
-
-// waitFor asks until ready returns nil, and returns what it said last when time
-// is up.
-func waitFor(ctx context.Context, patience time.Duration, ready func() error) error {
-	ctx, cancel := context.WithTimeout(ctx, patience)
-	defer cancel()
-	ticker := time.NewTicker(20 * time.Millisecond)
-	defer ticker.Stop()
-	for {
-		err := ready()
-		if err == nil {
-			return nil
-		}
-		select {
-		case <-ctx.Done():
-			if errors.Is(ctx.Err(), context.Canceled) {
-				return ctx.Err()
-			}
-			return err
-		case <-ticker.C:
-		}
-	}
 }

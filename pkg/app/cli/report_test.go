@@ -5,11 +5,15 @@ package cli_test
 
 import (
 	"encoding/json"
+	"os"
+	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/extauth-guard/extauth-guard/pkg/policy"
 	"github.com/extauth-guard/extauth-guard/pkg/report"
 )
 
@@ -37,11 +41,34 @@ func TestReportOnFiles(t *testing.T) {
 	require.NoError(t, json.Unmarshal([]byte(stdout), &got))
 	assert.Equal(t, "-", got.Source)
 	require.Len(t, got.Hosts, 2)
-	assert.Equal(t, report.Partly, got.Hosts[0].Protection)
+	assert.Equal(t, policy.Open, got.Hosts[0].Verdict)
 	assert.Equal(t, "Namespace", got.Hosts[0].Rules[1].InjectedFrom)
 	assert.Equal(t, "AuthorizerNotRegistered", got.Hosts[0].Findings[1].Code)
 	assert.Equal(t, "raw.example.com", got.Hosts[1].Host)
-	assert.Equal(t, report.Unguarded, got.Hosts[1].Protection)
+	assert.Equal(t, policy.Unknown, got.Hosts[1].Verdict)
+}
+
+func TestReportFails(t *testing.T) {
+	earlier := filepath.Join(t.TempDir(), "earlier.json")
+	code, stdout, stderr := run(t, shop, "report", "-", "--authorizers", "corp", "-o", "json")
+	require.Equal(t, 0, code, stderr)
+	require.NoError(t, os.WriteFile(earlier, []byte(strings.ReplaceAll(stdout, `"verdict": "Open"`, `"verdict": "Protected"`)), 0o600))
+
+	for args, want := range map[string]int{
+		"":                       0,
+		"--fail-on Open":         1,
+		"--fail-on NotEnforced":  0,
+		"--fail-on Blocked,Open": 1,
+		"--compare " + earlier:   0,
+		"--compare " + earlier + " --fail-on worse": 1,
+		"--fail-on worse":     2,
+		"--fail-on Protected": 2,
+		"--fail-on open":      2,
+		"--compare " + filepath.Join(earlier, "absent"): 2,
+	} {
+		code, _, stderr := run(t, shop, append([]string{"report", "-", "--authorizers", "corp"}, strings.Fields(args)...)...)
+		assert.Equal(t, want, code, "%s: %s", args, stderr)
+	}
 }
 
 func TestReportExitCodes(t *testing.T) {

@@ -87,7 +87,28 @@ func (d *doctor) callees(ctx context.Context) ([]callee, error) {
 
 func (d *doctor) registered(ctx context.Context) (string, error) {
 	all, err := d.callees(ctx)
+	if apierrors.IsNotFound(err) {
+		return "", d.notRegistered(ctx, err)
+	}
 	return count(len(all), "webhook", "webhooks"), err
+}
+
+// notRegistered tells an installation that lost a configuration from none.
+func (d *doctor) notRegistered(ctx context.Context, err error) error {
+	api := d.typed.AdmissionregistrationV1()
+	_, mutating := api.MutatingWebhookConfigurations().Get(ctx, configurationName, metav1.GetOptions{})
+	_, validating := api.ValidatingWebhookConfigurations().Get(ctx, configurationName, metav1.GetOptions{})
+	_, deployment := d.typed.AppsV1().Deployments(d.flags.installation).Get(ctx, configurationName, metav1.GetOptions{})
+	const back = "helm upgrade brings it back"
+	switch {
+	case mutating == nil:
+		return because(back, "the ValidatingWebhookConfiguration %s is gone: nothing is refused", configurationName)
+	case validating == nil:
+		return because(back, "the MutatingWebhookConfiguration %s is gone: nothing is injected", configurationName)
+	case deployment == nil:
+		return because("helm upgrade brings them back", "both webhook configurations are gone, and the Deployment is there: nothing is injected or refused")
+	}
+	return err
 }
 
 func (d *doctor) bundles(ctx context.Context) (string, error) {
@@ -99,7 +120,7 @@ func (d *doctor) bundles(ctx context.Context) (string, error) {
 	for _, one := range all {
 		certificates := parseCertificates(one.client.CABundle)
 		if len(certificates) == 0 {
-			return "", fmt.Errorf("the webhook %s has no CA bundle", one.webhook)
+			return "", because("the webhook writes it when it has started; with cert-manager, cainjector does: kubectl -n "+d.flags.installation+" get pods", "the webhook %s has no CA bundle", one.webhook)
 		}
 		for _, certificate := range certificates {
 			if certificate.NotAfter.After(latest) {
@@ -115,11 +136,19 @@ func (d *doctor) lasts(end time.Time) (string, error) {
 	left := end.Sub(d.now()).Round(time.Minute)
 	switch {
 	case left <= 0:
-		return "", fmt.Errorf("ended on %s", end.Format(time.RFC3339))
+		return "", because("kubectl -n "+d.flags.installation+" delete secret extauth-guard-tls has a new one made; with cert-manager: cmctl renew", "expired on %s", end.Format(time.DateOnly))
 	case left < d.flags.expiryWarning:
-		return "", warning{fmt.Errorf("ends on %s, in %s", end.Format(time.RFC3339), left)}
+		return "", warning{fmt.Errorf("expires in %s (%s)", days(left), end.Format(time.DateOnly))}
 	}
 	return "until " + end.Format(time.RFC3339), nil
+}
+
+// days is a time that is left, in the unit in which people plan.
+func days(left time.Duration) string {
+	if left < 48*time.Hour {
+		return count(int(left.Hours()), "hour", "hours")
+	}
+	return count(int(left.Hours()/24), "day", "days")
 }
 
 // presented is a chain that somebody presents, or would.
@@ -176,7 +205,7 @@ func (d *doctor) serves(ctx context.Context, at target, callees []callee) (strin
 	for _, one := range chains {
 		for _, callee := range callees {
 			if err := d.fits(one.chain, callee, at.serverName); err != nil {
-				return "", fmt.Errorf("%s presents a certificate that the API server does not accept for %s: %w", one.by, callee.webhook, err)
+				return "", because("restart the webhook, which writes its CA bundle again; with cert-manager, look at cainjector", "%s presents a certificate that the API server does not accept for %s: %w", one.by, callee.webhook, err)
 			}
 		}
 		if end := one.chain[0].NotAfter; end.Before(earliest) {
@@ -198,7 +227,7 @@ func (d *doctor) presentedAt(ctx context.Context, at target) (chains []presented
 	if at.address != "" {
 		chain, err := dialTLS(ctx, at.address, at.serverName)
 		if err != nil {
-			return nil, "", fmt.Errorf("%s does not answer: %w", at.address, err)
+			return nil, "", because("start the webhook that listens there", "%s does not answer: %w", at.address, err)
 		}
 		return []presented{{at.address, chain}}, "", nil
 	}
@@ -247,7 +276,7 @@ func (d *doctor) presentedByPods(ctx context.Context, at target) ([]presented, e
 		}
 	}
 	if len(chains) == 0 {
-		return nil, fmt.Errorf("the Service %s/%s has no ready Pod that could be asked", at.namespace, at.service)
+		return nil, because("no replica answers: kubectl -n "+at.namespace+" get pods,events", "the Service %s/%s has no ready Pod", at.namespace, at.service)
 	}
 	return chains, nil
 }
@@ -258,7 +287,7 @@ func (d *doctor) portName(ctx context.Context, at target) (string, error) {
 	service, err := d.typed.CoreV1().Services(at.namespace).Get(ctx, at.service, metav1.GetOptions{})
 	switch {
 	case apierrors.IsNotFound(err):
-		return "", fmt.Errorf("there is no Service %s/%s", at.namespace, at.service)
+		return "", because("helm upgrade brings it back", "there is no Service %s/%s", at.namespace, at.service)
 	case err != nil:
 		return "", unreachable{fmt.Errorf("reading the Service %s/%s: %w", at.namespace, at.service, err)}
 	}
@@ -267,7 +296,7 @@ func (d *doctor) portName(ctx context.Context, at target) (string, error) {
 			return one.Name, nil
 		}
 	}
-	return "", fmt.Errorf("the Service %s/%s has no port %d, which the API server calls", at.namespace, at.service, at.port)
+	return "", because("helm upgrade brings it back", "the Service %s/%s has no port %d, which the API server calls", at.namespace, at.service, at.port)
 }
 
 // readyPods returns the names of Pods that get requests, sorted.
@@ -293,7 +322,7 @@ func (d *doctor) dialPod(ctx context.Context, at target, pod string, port int32)
 	defer stop()
 	chain, err := dialTLS(ctx, address, at.serverName)
 	if err != nil {
-		return nil, fmt.Errorf("the Pod %s/%s does not answer on port %d: %w", at.namespace, pod, port, err)
+		return nil, because("kubectl -n "+at.namespace+" logs "+pod, "the Pod %s/%s does not answer on port %d: %w", at.namespace, pod, port, err)
 	}
 	return chain, nil
 }

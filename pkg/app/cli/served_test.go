@@ -88,7 +88,7 @@ func TestServedCertificateBehindAURL(t *testing.T) {
 		want       string
 	}{
 		"a certificate that holds":         {name: "localhost", lasts: 1000 * time.Hour, wantStatus: passed, want: "for localhost until 2027-01-06T04:00:00Z"},
-		"one that ends soon":               {name: "localhost", lasts: time.Hour, wantStatus: warned, want: "for localhost ends on 2026-11-25T13:00:00Z, in 1h0m0s"},
+		"one that ends soon":               {name: "localhost", lasts: time.Hour, wantStatus: warned, want: "for localhost expires in 1 hour (2026-11-25)"},
 		"one that ended":                   {name: "localhost", lasts: -time.Minute, wantStatus: failed, want: "certificate has expired"},
 		"one for another name":             {name: "elsewhere", lasts: 1000 * time.Hour, wantStatus: failed, want: "valid for elsewhere, not localhost"},
 		"one that the bundle did not sign": {name: "localhost", lasts: 1000 * time.Hour, foreign: true, wantStatus: failed, want: "signed by unknown authority"},

@@ -4,10 +4,12 @@
 package cli
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"io"
+	"net/http"
 	"os"
 	"strings"
 	"time"
@@ -18,6 +20,7 @@ import (
 	"k8s.io/client-go/kubernetes"
 
 	"github.com/extauth-guard/extauth-guard/pkg/app/exit"
+	"github.com/extauth-guard/extauth-guard/pkg/internal/quote"
 	"github.com/extauth-guard/extauth-guard/pkg/manifest"
 	"github.com/extauth-guard/extauth-guard/pkg/oidc"
 )
@@ -52,58 +55,80 @@ is: it is read from a Secret, a file or standard input ("-").`,
 			return flags.run(cmd.Context(), streams, now)
 		},
 	}
-	cmd.Flags().StringVar(&flags.issuer, "issuer", "", "the `URL` of the OIDC issuer, to the letter")
-	cmd.Flags().StringVar(&flags.clientID, "client-id", "", "the `ID` of the client")
-	cmd.Flags().StringVar(&flags.secretFile, "client-secret-file", "", "a `file` with the client secret; - is standard input")
-	cmd.Flags().StringVar(&flags.secret, "secret", "", "a Secret of the cluster with the keys client-id and client-secret, by `name`")
-	cmd.Flags().StringVar(&flags.caFile, "ca-file", "", "a `file` with the CA certificates of the issuer")
-	cmd.Flags().StringSliceVar(&flags.scopes, "scope", nil, "`scopes` to ask for")
+	flags.register(cmd)
 	cmd.Flags().BoolVar(&flags.claims, "claims", false, "print what is in the token instead of the token")
-	flags.kube.AddFlags(cmd.Flags())
 	_ = cmd.MarkFlagRequired("issuer") // fails only for a flag that is not there
-	cmd.MarkFlagsMutuallyExclusive("secret", "client-id")
 	cmd.MarkFlagsOneRequired("secret", "client-id")
-	cmd.MarkFlagsMutuallyExclusive("secret", "client-secret-file")
 	return cmd
 }
 
+// register adds the flags that say where a token comes from.
+func (f *tokenFlags) register(cmd *cobra.Command) {
+	cmd.Flags().StringVar(&f.issuer, "issuer", "", "the `URL` of the OIDC issuer, to the letter")
+	cmd.Flags().StringVar(&f.clientID, "client-id", "", "the `ID` of the client")
+	cmd.Flags().StringVar(&f.secretFile, "client-secret-file", "", "a `file` with the client secret; - is standard input")
+	cmd.Flags().StringVar(&f.secret, "secret", "", "a Secret of the cluster with the keys client-id and client-secret, by `name`")
+	cmd.Flags().StringVar(&f.caFile, "ca-file", "", "a `file` with the CA certificates of the issuer")
+	cmd.Flags().StringSliceVar(&f.scopes, "scope", nil, "`scopes` to ask for")
+	addKubeFlags(cmd, f.kube)
+	_ = cmd.RegisterFlagCompletionFunc("secret", func(cmd *cobra.Command, _ []string, _ string) ([]string, cobra.ShellCompDirective) {
+		return secretNames(cmd.Context(), f.kube), cobra.ShellCompDirectiveNoFileComp
+	})
+	cmd.MarkFlagsMutuallyExclusive("secret", "client-id")
+	cmd.MarkFlagsMutuallyExclusive("secret", "client-secret-file")
+}
+
 func (f *tokenFlags) run(ctx context.Context, streams Streams, now func() time.Time) error {
-	credentials, err := f.credentials(ctx, streams.In)
-	if err != nil {
-		return exit.UsageError(err)
-	}
-	var options oidc.HTTPOptions
-	if f.caFile != "" {
-		if options.CA, err = os.ReadFile(f.caFile); err != nil {
-			return exit.UsageError(fmt.Errorf("reading --ca-file: %w", err))
-		}
-	}
-	client, err := oidc.NewHTTPClient(options)
-	if err != nil {
-		return exit.UsageError(err)
-	}
-	issuer, err := oidc.Discover(ctx, client, f.issuer)
+	client, grant, err := f.fetch(ctx, streams.In)
 	if err != nil {
 		return err
 	}
-	if err := issuer.CheckClientCredentials(); err != nil {
-		return err
-	}
-	token, err := oidc.ClientCredentials(ctx, client, issuer, credentials, f.scopes...)
-	if err != nil {
-		return err
-	}
+	token := grant.token
 	if !f.claims {
 		_, err = fmt.Fprintln(streams.Out, token.Access.Reveal())
 		return err
 	}
-	problems := oidc.Explain(token.Access, oidc.Expectation{Issuer: f.issuer, ClientID: credentials.ClientID}, now())
+	problems := oidc.Explain(token.Access, oidc.Expectation{Issuer: f.issuer, ClientID: grant.clientID}, now())
 	if len(problems) == 0 {
-		if _, err := oidc.Verify(ctx, client, issuer, credentials.ClientID, token.Access, now()); err != nil {
+		if _, err := oidc.Verify(ctx, client, grant.issuer, grant.clientID, token.Access, now()); err != nil {
 			return err
 		}
 	}
 	return printClaims(streams.Out, token, problems, now())
+}
+
+// grant is a token and who gave it to whom.
+type grant struct {
+	issuer   oidc.Metadata
+	clientID string
+	token    oidc.Token
+}
+
+// fetch gets a token; the client is the one that reaches the issuer.
+func (f *tokenFlags) fetch(ctx context.Context, stdin io.Reader) (*http.Client, grant, error) {
+	credentials, err := f.credentials(ctx, stdin)
+	if err != nil {
+		return nil, grant{}, exit.UsageError(err)
+	}
+	var options oidc.HTTPOptions
+	if f.caFile != "" {
+		if options.CA, err = os.ReadFile(f.caFile); err != nil {
+			return nil, grant{}, exit.UsageError(fmt.Errorf("reading --ca-file: %w", err))
+		}
+	}
+	client, err := oidc.NewHTTPClient(options)
+	if err != nil {
+		return nil, grant{}, exit.UsageError(err)
+	}
+	issuer, err := oidc.Discover(ctx, client, f.issuer)
+	if err != nil {
+		return nil, grant{}, err
+	}
+	if err := issuer.CheckClientCredentials(); err != nil {
+		return nil, grant{}, err
+	}
+	token, err := oidc.ClientCredentials(ctx, client, issuer, credentials, f.scopes...)
+	return client, grant{issuer, credentials.ClientID, token}, err
 }
 
 func (f *tokenFlags) credentials(ctx context.Context, stdin io.Reader) (oidc.Credentials, error) {
@@ -144,6 +169,8 @@ func (f *tokenFlags) fromCluster(ctx context.Context) (oidc.Credentials, error) 
 		return oidc.Credentials{}, fmt.Errorf("reading the Secret %s/%s: %w", namespace, f.secret, err)
 	}
 	for _, key := range []string{keyClientID, keyClientSecret} {
+		// A Secret that was made of files has the line end of the file.
+		secret.Data[key] = bytes.TrimSpace(secret.Data[key])
 		if len(secret.Data[key]) == 0 {
 			return oidc.Credentials{}, fmt.Errorf("the Secret %s/%s has no key %s", namespace, f.secret, key)
 		}
@@ -155,7 +182,7 @@ func (f *tokenFlags) fromCluster(ctx context.Context) (oidc.Credentials, error) 
 func printClaims(w io.Writer, token oidc.Token, problems []oidc.Problem, now time.Time) error {
 	var text strings.Builder
 	line := func(name, format string, args ...any) {
-		fmt.Fprintf(&text, "%-16s%s\n", name, fmt.Sprintf(format, args...))
+		quote.Fprintf(&text, "%-16s%s\n", name, fmt.Sprintf(format, args...))
 	}
 	if claims, err := oidc.DecodeClaims(token.Access.Reveal()); err == nil {
 		line("issuer", "%s", claims.Issuer)
@@ -180,7 +207,7 @@ func printClaims(w io.Writer, token oidc.Token, problems []oidc.Problem, now tim
 	if len(problems) == 0 {
 		line("oauth2-proxy", "accepts it")
 	}
-	if _, err := io.WriteString(w, text.String()); err != nil {
+	if _, err := io.WriteString(w, quote.Printed(text.String())); err != nil {
 		return fmt.Errorf("printing: %w", err)
 	}
 	if len(problems) > 0 {

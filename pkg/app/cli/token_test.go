@@ -11,7 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/extauth-guard/extauth-guard/pkg/oidc"
-	"github.com/extauth-guard/extauth-guard/test/oidcprovider"
+	"github.com/extauth-guard/extauth-guard/test/harness/oidcprovider"
 )
 
 const clientSecret = "not-to-be-seen"

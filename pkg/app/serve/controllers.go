@@ -14,18 +14,19 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/manager"
 	ctrlmetrics "sigs.k8s.io/controller-runtime/pkg/metrics"
 
-	"github.com/extauth-guard/extauth-guard/pkg/audit"
 	"github.com/extauth-guard/extauth-guard/pkg/config"
-	"github.com/extauth-guard/extauth-guard/pkg/expose"
+	"github.com/extauth-guard/extauth-guard/pkg/controllers/audit"
+	"github.com/extauth-guard/extauth-guard/pkg/controllers/callers"
+	"github.com/extauth-guard/extauth-guard/pkg/controllers/expose"
+	"github.com/extauth-guard/extauth-guard/pkg/controllers/reinject"
+	"github.com/extauth-guard/extauth-guard/pkg/facts/cluster"
 	"github.com/extauth-guard/extauth-guard/pkg/metrics"
 	"github.com/extauth-guard/extauth-guard/pkg/policy"
-	"github.com/extauth-guard/extauth-guard/pkg/registry/cluster"
-	"github.com/extauth-guard/extauth-guard/pkg/reinject"
 )
 
 // addControllers adds the controllers that the settings ask for, to run on the
 // one replica that leads.
-func addControllers(mgr manager.Manager, config *rest.Config, source *cluster.Source, settings config.WebhookConfig, by clock.PassiveClock, log logr.Logger) error {
+func addControllers(mgr manager.Manager, config *rest.Config, source *cluster.Source, settings config.WebhookConfig, by clock.WithTicker, log logr.Logger) error {
 	// The API server's own priority and fairness is the limit; what writes much
 	// has a limit of its own.
 	config = rest.CopyConfig(config)
@@ -45,7 +46,7 @@ func addControllers(mgr manager.Manager, config *rest.Config, source *cluster.So
 	parts := parts{
 		measured: measured,
 		source:   source, typed: typed, untyped: untyped, manager: mgr, clock: by, log: log,
-		choices: settings.Controllers, settings: policySettings(settings.Policy),
+		choices: settings.Controllers, settings: policySettings(settings), foreignNames: namesForeign(settings),
 	}
 	err = mgr.Add(&leader{
 		config: config, election: settings.LeaderElection, synced: source.Synced,
@@ -65,9 +66,11 @@ type parts struct {
 	manager  manager.Manager
 	choices  config.Controllers
 	settings policy.Settings
-	measured *metrics.Audit
-	clock    clock.PassiveClock
-	log      logr.Logger
+	// foreignNames is true if events name objects of other namespaces.
+	foreignNames bool
+	measured     *metrics.Audit
+	clock        clock.WithTicker
+	log          logr.Logger
 }
 
 // controllers makes those that are switched on, for one term.
@@ -88,7 +91,13 @@ func (p parts) controllers() []controller {
 	if p.choices.Expose.Enabled {
 		all = append(all, expose.New(expose.Options{
 			World: p.source.World(), Typed: p.typed, Untyped: p.untyped, Recorder: p.manager.GetEventRecorder("extauth-guard-expose"),
-			Settings: p.settings, Gateway: p.choices.Expose.Gateway, Now: p.clock.Now, Log: p.log.WithName("expose"),
+			Settings: p.settings, Gateway: p.choices.Expose.Gateway, ForeignNames: p.foreignNames, Now: p.clock.Now, Log: p.log.WithName("expose"),
+		}))
+	}
+	if p.choices.Internal.Enabled {
+		all = append(all, callers.New(callers.Options{
+			World: p.source.World(), Typed: p.typed, Untyped: p.untyped, Recorder: p.manager.GetEventRecorder("extauth-guard-internal"),
+			Settings: p.settings, Clock: p.clock, Log: p.log.WithName("internal"),
 		}))
 	}
 	return all

@@ -5,7 +5,9 @@ package serve
 
 import (
 	"errors"
+	"math"
 	"net/http"
+	"runtime/debug"
 	"sync"
 	"time"
 )
@@ -13,10 +15,8 @@ import (
 // requestTime is the longest that a request may take to arrive, and its answer to
 // leave after it. An API server gives up after three seconds.
 //
-// The other limits are not ours to set and are good as they are:
-// controller-runtime's server takes 32 s for headers of at most 1 MiB, closes a
-// connection that is idle for 90 s; package webhook reads at most 7 MiB of a body;
-// net/http lets a client have 250 streams on a connection, counts those that it
+// See [connections] and the constants of [server] for connections, headers and
+// streams, and webhook.Limits for bodies. net/http counts streams that a client
 // resets until their handlers have ended, and ends a connection that goes on
 // (CVE-2023-39325).
 const requestTime = 5 * time.Second
@@ -47,4 +47,16 @@ func limited(next http.Handler) http.Handler {
 		}()
 		next.ServeHTTP(w, request)
 	})
+}
+
+// usualMemory is how much memory is taken to be there where nobody says, in bytes:
+// the limit of the chart.
+const usualMemory = 256 << 20
+
+// memoryLimit returns how much memory this process may use, in bytes: GOMEMLIMIT.
+func memoryLimit() int64 {
+	if limit := debug.SetMemoryLimit(-1); limit != math.MaxInt64 {
+		return limit
+	}
+	return usualMemory
 }

@@ -23,7 +23,7 @@ import (
 	"golang.org/x/net/http2/hpack"
 
 	guard "github.com/extauth-guard/extauth-guard/pkg/config"
-	"github.com/extauth-guard/extauth-guard/test/clientcert"
+	"github.com/extauth-guard/extauth-guard/test/harness/clientcert"
 )
 
 // started starts a manager and returns the address of its webhooks.
@@ -81,7 +81,7 @@ func TestWhatTheServerTakes(t *testing.T) {
 		require.NoError(t, answer.Body.Close())
 		assert.Contains(t, string(body), "the body is larger than")
 	})
-	t.Run("no more than 250 streams on a connection", func(t *testing.T) {
+	t.Run("no more than 100 streams on a connection", func(t *testing.T) {
 		framer := overHTTP2(t, address)
 		for {
 			frame, err := framer.ReadFrame()
@@ -89,7 +89,7 @@ func TestWhatTheServerTakes(t *testing.T) {
 			if settings, ok := frame.(*http2.SettingsFrame); ok && !settings.IsAck() {
 				streams, ok := settings.Value(http2.SettingMaxConcurrentStreams)
 				require.True(t, ok, "there is a limit")
-				assert.LessOrEqual(t, streams, uint32(250))
+				assert.LessOrEqual(t, streams, uint32(maxStreams))
 				return
 			}
 		}

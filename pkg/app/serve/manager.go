@@ -18,14 +18,13 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/manager"
 	ctrlmetrics "sigs.k8s.io/controller-runtime/pkg/metrics"
 	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
-	ctrlwebhook "sigs.k8s.io/controller-runtime/pkg/webhook"
 
 	"github.com/extauth-guard/extauth-guard/pkg/annotation"
 	"github.com/extauth-guard/extauth-guard/pkg/config"
+	"github.com/extauth-guard/extauth-guard/pkg/facts"
+	"github.com/extauth-guard/extauth-guard/pkg/facts/cluster"
 	"github.com/extauth-guard/extauth-guard/pkg/metrics"
 	"github.com/extauth-guard/extauth-guard/pkg/policy"
-	"github.com/extauth-guard/extauth-guard/pkg/registry"
-	"github.com/extauth-guard/extauth-guard/pkg/registry/cluster"
 	"github.com/extauth-guard/extauth-guard/pkg/webhook"
 )
 
@@ -53,15 +52,9 @@ func NewManagerAt(rest *rest.Config, settings config.WebhookConfig, by clock.Wit
 	if err != nil {
 		return nil, err
 	}
-	server := ctrlwebhook.NewServer(ctrlwebhook.Options{
-		Host: settings.Server.Host,
-		Port: settings.Server.Port,
-		TLSOpts: []func(*tls.Config){func(c *tls.Config) {
-			c.MinVersion = tls.VersionTLS13
-			c.GetCertificate = certificate.GetCertificate
-			who.ask(c)
-		}},
-	})
+	secured := &tls.Config{MinVersion: tls.VersionTLS13, NextProtos: []string{"h2"}, GetCertificate: certificate.GetCertificate}
+	who.ask(secured)
+	server := newServer(settings.Server.Host, settings.Server.Port, secured, log.WithName("server"))
 	mgr, err := ctrl.NewManager(rest, ctrl.Options{
 		Logger:                 log,
 		WebhookServer:          server,
@@ -71,6 +64,7 @@ func NewManagerAt(rest *rest.Config, settings config.WebhookConfig, by clock.Wit
 	if err != nil {
 		return nil, fmt.Errorf("making the manager: %w", err)
 	}
+	mgr.GetWebhookServer() // asking for the server is what makes the manager start it
 	if err := mgr.Add(certificate); err != nil {
 		return nil, fmt.Errorf("adding the certificate: %w", err)
 	}
@@ -91,12 +85,12 @@ func NewManagerAt(rest *rest.Config, settings config.WebhookConfig, by clock.Wit
 	if err := metrics.RegisterWorld(ctrlmetrics.Registry, func() metrics.World { return worldInNumbers(source.World()) }); err != nil {
 		return nil, fmt.Errorf("registering the metrics: %w", err)
 	}
-	decider := webhook.Decider{Source: source, Settings: policySettings(settings.Policy), Metrics: measured, Now: by.Now, Log: log.WithName("webhook")}
+	decider := webhook.Decider{Source: source, Settings: policySettings(settings), ForeignNames: namesForeign(settings), Metrics: measured, Now: by.Now, Log: log.WithName("webhook")}
 	if err := addControllers(mgr, rest, source, settings, by, log); err != nil {
 		return nil, err
 	}
 	ready := &readiness{serving: serving(certificate, server.StartedChecker()), synced: source.Synced}
-	register(mgr.GetWebhookServer(), decider, func(next http.Handler) http.Handler { return who.only(limited(ready.leaving(next))) }) // asking for the server is what makes the manager start it
+	register(server, decider, func(next http.Handler) http.Handler { return who.only(limited(ready.leaving(next))) })
 	if err := ready.register(mgr); err != nil {
 		return nil, err
 	}
@@ -128,23 +122,29 @@ func (m *Manager) Start(ctx context.Context) error {
 	return m.manager.Start(serving)
 }
 
-func register(server ctrlwebhook.Server, decider webhook.Decider, around func(http.Handler) http.Handler) {
-	for path, handler := range map[string]webhook.Handler{
-		webhook.MutateAPIRulePath:   &webhook.Injector{Decider: decider},
-		webhook.ValidateAPIRulePath: &webhook.Validator{Decider: decider},
-		webhook.ValidateIstioPath:   &webhook.IstioGuard{Decider: decider},
-		webhook.ValidateServicePath: &webhook.AnnotationGuard{
+func register(server *server, decider webhook.Decider, around func(http.Handler) http.Handler) {
+	limits := webhook.NewLimits(memoryLimit())
+	for path, one := range map[string]struct {
+		hook    webhook.Hook
+		handler webhook.Handler
+	}{
+		webhook.MutateAPIRulePath:   {webhook.MutateAPIRule, &webhook.Injector{Decider: decider}},
+		webhook.ValidateAPIRulePath: {webhook.ValidateAPIRule, &webhook.Validator{Decider: decider}},
+		webhook.ValidateIstioPath:   {webhook.ValidateIstio, &webhook.IstioGuard{Decider: decider}},
+		webhook.ValidateServicePath: {webhook.ValidateService, &webhook.AnnotationGuard{
 			Decider: decider, Hook: webhook.ValidateService, Kind: annotation.Service, Resource: "services",
-		},
-		webhook.ValidateNamespacePath: &webhook.AnnotationGuard{
+		}},
+		webhook.ValidateNamespacePath: {webhook.ValidateNamespace, &webhook.AnnotationGuard{
 			Decider: decider, Hook: webhook.ValidateNamespace, Kind: annotation.Namespace, Resource: "namespaces",
-		},
+		}},
 	} {
-		server.Register(path, around(webhook.Serving(handler, decider.Log)))
+		server.Register(path, around(&webhook.Endpoint{
+			Hook: one.hook, Handler: one.handler, Limits: limits, LiveReads: cluster.LiveReadLimit, Metrics: decider.Metrics, Now: decider.Now, Log: decider.Log,
+		}))
 	}
 }
 
-func worldInNumbers(world *registry.World) metrics.World {
+func worldInNumbers(world *facts.World) metrics.World {
 	authorizers := world.Registry()
 	numbers := metrics.World{RegistryKnown: authorizers.Known, Authorizers: len(authorizers.Names()), Objects: map[string]int{}}
 	for kind, count := range world.Sizes() {
@@ -153,12 +153,19 @@ func worldInNumbers(world *registry.World) metrics.World {
 	return numbers
 }
 
-func policySettings(choices config.WebhookPolicy) policy.Settings {
+// namesForeign is true if answers and events name objects of other namespaces.
+func namesForeign(all config.WebhookConfig) bool {
+	return all.Policy.Names == config.NamesFull
+}
+
+func policySettings(all config.WebhookConfig) policy.Settings {
+	choices := all.Policy
 	settings := policy.Settings{
 		DefaultAuthorizers: choices.DefaultAuthorizers,
 		ExcludedNamespaces: map[string]bool{},
 		UnknownRegistry:    policy.Deny,
 		SeveralAuthorizers: choices.SeveralAuthorizers == config.Warn,
+		InternalCallers:    all.Controllers.Internal.Enabled,
 	}
 	for _, names := range [][]string{webhook.SystemNamespaces(), choices.ExcludedNamespaces} {
 		for _, name := range names {

@@ -25,8 +25,8 @@ import (
 	ctrl "sigs.k8s.io/controller-runtime"
 
 	guard "github.com/extauth-guard/extauth-guard/pkg/config"
+	"github.com/extauth-guard/extauth-guard/pkg/facts"
 	"github.com/extauth-guard/extauth-guard/pkg/policy"
-	"github.com/extauth-guard/extauth-guard/pkg/registry"
 )
 
 func TestMain(m *testing.M) {
@@ -159,16 +159,21 @@ func TestAPortThatIsTakenEndsTheManager(t *testing.T) {
 }
 
 func TestPolicySettings(t *testing.T) {
-	choices := guard.DefaultWebhook().Policy
-	defaults := policySettings(choices)
+	all := guard.DefaultWebhook()
+	defaults := policySettings(all)
 	assert.Equal(t, policy.Deny, defaults.UnknownRegistry)
 	assert.False(t, defaults.SeveralAuthorizers)
 	assert.Equal(t, []string{"oauth2-proxy"}, defaults.DefaultAuthorizers)
 	assert.True(t, defaults.ExcludedNamespaces["kyma-system"])
 
+	assert.False(t, defaults.InternalCallers, "off until somebody decides for it")
+
+	choices := &all.Policy
+	all.Controllers.Internal.Enabled = true
 	choices.UnknownRegistry, choices.SeveralAuthorizers = guard.Warn, guard.Warn
 	choices.DefaultAuthorizers, choices.ExcludedNamespaces = []string{"corp"}, []string{"extauth-guard"}
-	chosen := policySettings(choices)
+	chosen := policySettings(all)
+	assert.True(t, chosen.InternalCallers)
 	assert.Equal(t, policy.Warn, chosen.UnknownRegistry)
 	assert.True(t, chosen.SeveralAuthorizers)
 	assert.Equal(t, []string{"corp"}, chosen.DefaultAuthorizers)
@@ -177,7 +182,7 @@ func TestPolicySettings(t *testing.T) {
 }
 
 func TestWorldInNumbers(t *testing.T) {
-	world := registry.NewWorld("nobody has looked")
+	world := facts.NewWorld("nobody has looked")
 	assert.False(t, worldInNumbers(world).RegistryKnown)
 	world.SetRegistry(policy.StaticRegistry("a test", []string{"a", "b"}))
 	world.SetNamespace("shop", policy.Namespace{})

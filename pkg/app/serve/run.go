@@ -81,7 +81,7 @@ the cluster once. On SIGTERM it goes on answering for server.shutdownDelay.`,
 	command.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return exit.UsageError(err) })
 	command.Flags().StringVar(&file, "config", "", "configuration `file`, of kind "+guard.WebhookKind)
 	command.PersistentFlags().StringVar(&kubeconfig, "kubeconfig", "", "kubeconfig `file`; default: $KUBECONFIG, the Pod's own service account, ~/.kube/config")
-	command.AddCommand(unregisterCommand(&kubeconfig), selfCheckCommand(&kubeconfig))
+	command.AddCommand(selfCheckCommand(&kubeconfig))
 	command.CompletionOptions.DisableDefaultCmd = true
 	return command
 }

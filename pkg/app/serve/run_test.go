@@ -45,7 +45,6 @@ Examples:
 Available Commands:
   help        Help about any command
   selfcheck   Try the webhooks of a cluster with two creates as a dry run
-  unregister  Delete the webhook configurations, so that the API server asks nobody any more
 
 Flags:
       --config file       configuration file, of kind WebhookConfig

@@ -9,12 +9,14 @@ import (
 	"fmt"
 	"io"
 
+	"github.com/spf13/cobra"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/client-go/dynamic"
 
 	"github.com/extauth-guard/extauth-guard/pkg/apirule"
+	"github.com/extauth-guard/extauth-guard/pkg/app/exit"
 	"github.com/extauth-guard/extauth-guard/pkg/selfcheck"
 )
 
@@ -50,4 +52,32 @@ func selfCheck(ctx context.Context, client dynamic.Interface, namespace, authori
 	}
 	fmt.Fprintln(out, "an APIRule with an unregistered authorizer is refused")
 	return nil
+}
+
+// selfCheckCommand is what helm test runs.
+func selfCheckCommand(kubeconfig *string) *cobra.Command {
+	var namespace, authorizer string
+	command := &cobra.Command{
+		Use:   "selfcheck",
+		Short: "Try the webhooks of a cluster with two creates as a dry run",
+		Args:  noArgs,
+		RunE: func(command *cobra.Command, _ []string) error {
+			cluster, err := findCluster(*kubeconfig)
+			if err != nil {
+				return err
+			}
+			client, err := dynamic.NewForConfig(cluster)
+			if err != nil {
+				return fmt.Errorf("making a client: %w", err)
+			}
+			return selfCheck(command.Context(), client, namespace, authorizer, command.OutOrStdout())
+		},
+	}
+	command.Flags().StringVar(&namespace, "namespace", "default", "`namespace` of the APIRules that are tried")
+	command.Flags().StringVar(&authorizer, "authorizer", "oauth2-proxy", "`name` that has to be injected")
+	return command
+}
+
+func noArgs(command *cobra.Command, args []string) error {
+	return exit.UsageError(cobra.NoArgs(command, args))
 }

@@ -24,8 +24,16 @@ import (
 
 // pathPrefix keeps the proxy's own paths (/ping, /ready, /oauth2/…), which answer
 // without a token, from being reached through the protected apps (Kyma istio
-// ADR 0012; oauth2-proxy issue 862).
-const pathPrefix = "/verify?original="
+// ADR 0012; oauth2-proxy issue 862). In the authorization-code flow the proxy reads
+// where a sign-in ends from the first rd of the query: ours is empty, so that an
+// app's own rd decides nothing. test/integration/proxy has the table by which both
+// were chosen.
+func (e Environment) pathPrefix() string {
+	if e.Config.Flow == config.FlowAuthorizationCode {
+		return "/verify?rd=&original="
+	}
+	return "/verify?original="
+}
 
 // authorizer is our entry in the active Istio CR.
 type authorizer struct{ Environment }
@@ -187,15 +195,17 @@ func (a *authorizer) entry() map[string]any {
 		"name":       a.Config.Authorizer.Name,
 		"service":    a.serviceHost(),
 		"port":       int64(proxyPort),
-		"pathPrefix": pathPrefix,
+		"pathPrefix": a.pathPrefix(),
 		"timeout":    a.Config.Authorizer.Timeout.Duration.String(),
 		"headers":    headers(a.Config.Flow),
 	}
 }
 
 // headers says which headers travel. Those of the authorization-code flow are
-// Kyma's tutorial's, less the tokens that it sends to the browser and more the
-// cookie that the proxy renews.
+// Kyma's tutorial's, less the tokens that it sends to the browser and what the
+// proxy never answers with: Envoy would let through what a client sends under that
+// name. More than there are the cookie that the proxy renews, and accept, by which
+// the proxy answers a script with 401 instead of a login page.
 func headers(flow config.Flow) map[string]any {
 	if flow != config.FlowAuthorizationCode {
 		return map[string]any{
@@ -205,12 +215,11 @@ func headers(flow config.Flow) map[string]any {
 	}
 	return map[string]any{
 		"inCheck": map[string]any{
-			"include": strings2any("authorization", "cookie", "x-forwarded-for"),
+			"include": strings2any("accept", "authorization", "cookie", "x-forwarded-for"),
 			"add":     map[string]any{"x-forwarded-uri": "https://%REQ(:authority)%%REQ(x-envoy-original-path?:path)%"},
 		},
-		"toUpstream": map[string]any{"onAllow": strings2any("authorization", "cookie",
-			"x-auth-request-user", "x-auth-request-email", "x-auth-request-groups", "x-auth-request-preferred-username", "x-auth-request-access-token",
-			"x-forwarded-user", "x-forwarded-email", "x-forwarded-groups", "x-forwarded-preferred-username", "x-forwarded-access-token")},
+		"toUpstream": map[string]any{"onAllow": strings2any("authorization",
+			"x-auth-request-user", "x-auth-request-email", "x-auth-request-groups", "x-auth-request-preferred-username", "x-auth-request-access-token")},
 		"toDownstream": map[string]any{
 			"onAllow": strings2any("set-cookie"),
 			"onDeny":  strings2any("content-type", "set-cookie"),
@@ -227,7 +236,7 @@ func (e Environment) asEnvoy() extauthz.Authorizer {
 	}
 	add, _, _ := unstructured.NestedStringMap(entry, "inCheck", "add")
 	return extauthz.Authorizer{
-		Service: e.serviceHost(), Port: proxyPort, PathPrefix: pathPrefix,
+		Service: e.serviceHost(), Port: proxyPort, PathPrefix: e.pathPrefix(),
 		Timeout:           min(e.Config.Authorizer.Timeout.Duration, e.Config.Timeouts.Request.Duration, time.Minute),
 		IncludeHeaders:    list("inCheck", "include"),
 		AddHeaders:        add,

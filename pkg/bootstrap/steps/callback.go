@@ -16,18 +16,21 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/extauth-guard/extauth-guard/pkg/bootstrap"
+	"github.com/extauth-guard/extauth-guard/pkg/istio"
+	"github.com/extauth-guard/extauth-guard/pkg/oauth2proxy"
 )
 
 // callback exposes the proxy's own host, where the issuer sends people back to.
 // Its APIRule has to be open (noAuth): who comes there has no session yet. That
 // APIRule makes Kyma allow the ingress gateway alone, so a policy of ours lets
-// the workloads' sidecars in, too; else every check would get 403.
+// the workloads' sidecars in, too; else every check would get 403. The shield is the
+// other half of a flow with identity headers, see [callback.shield].
 type callback struct{ Environment }
 
 // Name is "callback".
 func (*callback) Name() string { return "callback" }
 
-// Observe looks for both objects and for others that have the host.
+// Observe looks for the objects and for others that have the host.
 func (c *callback) Observe(ctx context.Context) (bootstrap.Observation, error) {
 	wanted, host, err := c.objects(ctx)
 	if err != nil {
@@ -56,7 +59,7 @@ func (c *callback) Observe(ctx context.Context) (bootstrap.Observation, error) {
 	return done("Exposed", "https://%s/oauth2/callback", host), nil
 }
 
-// Apply creates or corrects both objects, the policy first.
+// Apply creates or corrects the objects, the policies first.
 func (c *callback) Apply(ctx context.Context) error {
 	wanted, _, err := c.objects(ctx)
 	if err != nil {
@@ -119,15 +122,16 @@ func (e Environment) callbackHost(domain string) string {
 	return "oauth2-proxy." + domain
 }
 
-// names returns the two objects without content.
+// names returns the objects without content, in the order in which they are written.
 func (c *callback) names() []*unstructured.Unstructured {
 	return []*unstructured.Unstructured{
+		newObject(authorizationPolicyGVK(), client.ObjectKey{Namespace: istio.MeshNamespace, Name: c.Config.Proxy.Namespace + "-" + c.Config.Proxy.Release + "-shield"}),
 		newObject(authorizationPolicyGVK(), c.key(c.Config.Proxy.Release+"-allow-internal")),
 		newObject(apiRuleGVK(), c.key(c.Config.Proxy.Release)),
 	}
 }
 
-// objects returns what is wanted, as in Kyma's authorization-code tutorial.
+// objects returns what is wanted, beside the shield as in Kyma's authorization-code tutorial.
 func (c *callback) objects(ctx context.Context) ([]*unstructured.Unstructured, string, error) {
 	domain, err := c.domain(ctx)
 	if err != nil {
@@ -138,7 +142,8 @@ func (c *callback) objects(ctx context.Context) ([]*unstructured.Unstructured, s
 	for _, object := range names {
 		object.SetLabels(map[string]string{managedBy: Owner})
 	}
-	names[0].Object["spec"] = map[string]any{
+	names[0].Object["spec"] = c.shield(domain)
+	names[1].Object["spec"] = map[string]any{
 		"action": "ALLOW",
 		"selector": map[string]any{"matchLabels": map[string]any{
 			"app.kubernetes.io/instance": c.Config.Proxy.Release,
@@ -149,7 +154,7 @@ func (c *callback) objects(ctx context.Context) ([]*unstructured.Unstructured, s
 			"to":   []any{map[string]any{"operation": map[string]any{"notPaths": strings2any("/ping", "/ready")}}},
 		}},
 	}
-	names[1].Object["spec"] = map[string]any{
+	names[2].Object["spec"] = map[string]any{
 		"gateway": c.Config.Gateway,
 		"hosts":   []any{host},
 		"service": map[string]any{"name": c.Config.Proxy.Release, "port": int64(proxyPort)},
@@ -158,6 +163,24 @@ func (c *callback) objects(ctx context.Context) ([]*unstructured.Unstructured, s
 		}},
 	}
 	return names, host, nil
+}
+
+// shield refuses at the ingress gateway whatever brings an identity header itself.
+// Envoy replaces only the headers that the proxy answers with; one that it leaves out,
+// such as the groups of somebody without any, would reach the workload as it was sent.
+func (c *callback) shield(domain string) map[string]any {
+	var rules []any
+	for _, header := range oauth2proxy.IdentityHeaders() {
+		rules = append(rules, map[string]any{
+			"to":   []any{map[string]any{"operation": map[string]any{"hosts": strings2any("*." + domain)}}},
+			"when": []any{map[string]any{"key": "request.headers[" + header + "]", "values": strings2any("*")}},
+		})
+	}
+	return map[string]any{
+		"action":   "DENY",
+		"selector": map[string]any{"matchLabels": map[string]any{"istio": "ingressgateway"}},
+		"rules":    rules,
+	}
 }
 
 // taken names who else has the host: an APIRule, or a VirtualService that does

@@ -17,12 +17,17 @@ import (
 	"github.com/extauth-guard/extauth-guard/pkg/bootstrap"
 	"github.com/extauth-guard/extauth-guard/pkg/config"
 	"github.com/extauth-guard/extauth-guard/pkg/istio"
+	"github.com/extauth-guard/extauth-guard/pkg/oauth2proxy"
 	"github.com/extauth-guard/extauth-guard/pkg/oidc"
 )
 
 // preflight changes nothing. It looks at everything that the later steps need
 // and names all that is missing at once.
-type preflight struct{ Environment }
+type preflight struct {
+	Environment
+	// later are the steps of the run that somebody else can block.
+	later []bootstrap.Step
+}
 
 // Name is "preflight".
 func (*preflight) Name() string { return "preflight" }
@@ -32,13 +37,18 @@ func (p *preflight) Observe(ctx context.Context) (bootstrap.Observation, error) 
 	var gaps []string
 	var notes []string
 	for _, check := range []func(context.Context) ([]string, string, error){
-		p.apis, p.permissions, p.istioCR, p.gateway, p.client,
+		p.apis, p.permissions, p.istioCR, p.gateway, p.client, p.advisories, p.blocked,
 	} {
 		missing, note, err := check(ctx)
 		if err != nil {
 			return bootstrap.Observation{}, err
 		}
-		gaps = append(gaps, missing...)
+		for _, gap := range missing {
+			// A later step may say what was said already.
+			if !strings.Contains(strings.Join(gaps, "; "), gap) {
+				gaps = append(gaps, gap)
+			}
+		}
 		if note != "" {
 			notes = append(notes, note)
 		}
@@ -152,10 +162,11 @@ func (p *preflight) client(ctx context.Context) ([]string, string, error) {
 	// That it may not be read was named already.
 	complete := readable && len(gaps) == 0
 	metadata, problem := p.discover(ctx)
+	note := "issuer " + metadata.Issuer
 	if problem == nil && complete && p.Config.Flow == config.FlowClientCredentials {
-		var refusals []string
-		refusals, problem = p.try(ctx, metadata, credentials)
-		gaps = append(gaps, refusals...)
+		var doubts []string
+		doubts, problem = p.try(ctx, metadata, credentials)
+		note = strings.Join(append([]string{note}, doubts...), "; ")
 	}
 	if errors.Is(ctx.Err(), context.Canceled) {
 		return nil, "", ctx.Err()
@@ -163,7 +174,43 @@ func (p *preflight) client(ctx context.Context) ([]string, string, error) {
 	if problem != nil {
 		gaps = append(gaps, problem.Error())
 	}
-	return gaps, "issuer " + metadata.Issuer, nil
+	return gaps, note, nil
+}
+
+// advisories holds the image and the flags that will be installed against the known
+// holes of oauth2-proxy.
+func (p *preflight) advisories(context.Context) ([]string, string, error) {
+	// Neither domain nor fingerprint is part of what is looked at.
+	values, err := newValues(p.Config, "example.com", "example.com", "")
+	if err != nil {
+		return nil, "", err
+	}
+	var gaps, notes []string
+	for _, problem := range oauth2proxy.Check(imageTag(values), flagsOf(values)) {
+		if problem.Unknown {
+			notes = append(notes, "warning: "+problem.Message)
+			continue
+		}
+		gaps = append(gaps, problem.Message)
+	}
+	return gaps, strings.Join(notes, "; "), nil
+}
+
+// blocked asks the later steps whether somebody else stands in their way, so that
+// nothing is installed before that is known. What they cannot tell yet is for their
+// own turn.
+func (p *preflight) blocked(ctx context.Context) ([]string, string, error) {
+	var gaps []string
+	for _, step := range p.later {
+		seen, err := step.Observe(ctx)
+		if ctx.Err() != nil {
+			return nil, "", ctx.Err()
+		}
+		if err == nil && seen.State == bootstrap.Blocked {
+			gaps = append(gaps, seen.Message)
+		}
+	}
+	return gaps, "", nil
 }
 
 // discover reads the discovery document just as the proxy will when it starts, and
@@ -176,15 +223,17 @@ func (p *preflight) discover(ctx context.Context) (oidc.Metadata, error) {
 	return metadata, err
 }
 
-// try gets a token and says why the proxy would refuse it.
+// try gets a token and says what may be wrong with it. Whether the proxy takes it
+// depends on the proxy's flags, which users extend: only verify, which asks the
+// proxy, decides.
 func (p *preflight) try(ctx context.Context, metadata oidc.Metadata, credentials oidc.Credentials) ([]string, error) {
 	token, err := oidc.ClientCredentials(ctx, p.Issuer, metadata, credentials, p.Config.Verify.Scopes...)
 	if err != nil {
 		return nil, err
 	}
-	var refusals []string
+	var doubts []string
 	for _, problem := range p.explainToken(token.Access, credentials.ClientID) {
-		refusals = append(refusals, "the proxy would refuse the client's tokens: "+problem)
+		doubts = append(doubts, "warning: the proxy may refuse the client's tokens: "+problem)
 	}
-	return refusals, nil
+	return doubts, nil
 }

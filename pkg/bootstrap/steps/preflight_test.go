@@ -17,7 +17,7 @@ import (
 func TestMissingAPIsAreNamedWithWhatBringsThem(t *testing.T) {
 	cfg := config.DefaultBootstrap()
 	cfg.Flow = config.FlowAuthorizationCode
-	gaps, _, err := (&preflight{Environment{Config: cfg, Client: fake.NewClientBuilder().Build()}}).apis(t.Context())
+	gaps, _, err := (&preflight{Environment: Environment{Config: cfg, Client: fake.NewClientBuilder().Build()}}).apis(t.Context())
 	require.NoError(t, err)
 	want := []string{
 		"the cluster does not serve operator.kyma-project.io/v1alpha2 Istio; install Kyma's Istio module",

@@ -26,6 +26,14 @@ func (*proxy) Name() string { return "proxy" }
 
 // Observe looks at the release and then at its Pods.
 func (p *proxy) Observe(ctx context.Context) (bootstrap.Observation, error) {
+	// First what needs neither the chart nor the credentials: preflight asks, too.
+	state, err := p.Helm.Find(p.Config.Proxy.Release)
+	switch {
+	case err != nil:
+		return bootstrap.Observation{}, err
+	case state == helm.StateUnmanaged:
+		return blocked("Foreign", "%s", &helm.UnmanagedError{Namespace: p.Config.Proxy.Namespace, Name: p.Config.Proxy.Release}), nil
+	}
 	release, err := p.release(ctx)
 	switch {
 	case errors.Is(err, helm.ErrDigest):
@@ -37,8 +45,6 @@ func (p *proxy) Observe(ctx context.Context) (bootstrap.Observation, error) {
 	switch {
 	case err != nil:
 		return bootstrap.Observation{}, err
-	case status.State == helm.StateUnmanaged:
-		return blocked("Foreign", "%s", &helm.UnmanagedError{Namespace: p.Config.Proxy.Namespace, Name: release.Name}), nil
 	case status.State != helm.StateInSync:
 		return needed(string(status.State), "%s", status.Message), nil
 	}

@@ -87,29 +87,72 @@ type Environment struct {
 	Poll time.Duration
 }
 
-// New returns the steps of a run, in order.
+// step is one of the job's steps with what it has to be allowed to do.
+type step interface {
+	bootstrap.Step
+	// Needs are the permissions of Observe and Apply.
+	Needs() []Permission
+}
+
+// undoer is a step that an uninstall takes back.
+type undoer interface {
+	step
+	bootstrap.Undoer
+	// UndoNeeds are the permissions of ObserveUndo and Undo.
+	UndoNeeds() []Permission
+}
+
+// list returns every step there is, in order.
+func list(env Environment) []step {
+	var (
+		secret = &credentials{env}
+		proxy  = &proxy{Environment: env}
+		host   = &callback{env}
+		entry  = &authorizer{env}
+	)
+	first := &preflight{Environment: env, later: []bootstrap.Step{secret, proxy, entry}}
+	if env.wants(host) {
+		first.later = append(first.later, host)
+	}
+	return []step{
+		first, &namespace{env}, secret, proxy, host, entry, &effective{env}, &verify{Environment: env}, &selfCheck{env},
+	}
+}
+
+// wants says whether a run with this configuration takes a step.
+func (e Environment) wants(s step) bool {
+	switch s.(type) {
+	case *callback:
+		return e.Config.Flow == config.FlowAuthorizationCode
+	case *selfCheck:
+		return e.Config.SelfCheck.Enabled
+	}
+	return true
+}
+
+// New returns the steps of a run, in order. What only the other flow needs, and an
+// earlier run may have left, is undone in its place.
 func New(env Environment) []bootstrap.Step {
-	steps := []bootstrap.Step{
-		&preflight{env},
-		&namespace{env},
-		&credentials{env},
-		&proxy{Environment: env},
-	}
-	if env.Config.Flow == config.FlowAuthorizationCode {
-		steps = append(steps, &callback{env})
-	}
-	steps = append(steps, &authorizer{env}, &effective{env}, &verify{env})
-	if env.Config.SelfCheck.Enabled {
-		steps = append(steps, &selfCheck{env})
+	var steps []bootstrap.Step
+	for _, each := range list(env) {
+		undo, undoable := each.(undoer)
+		switch {
+		case env.wants(each):
+			steps = append(steps, each)
+		case undoable:
+			steps = append(steps, bootstrap.Reverse([]bootstrap.Step{undo})...)
+		}
 	}
 	return steps
 }
 
 // Uninstall returns the steps that undo a run of either flow, in their order.
 func Uninstall(env Environment) []bootstrap.Step {
-	return bootstrap.Reverse([]bootstrap.Step{
-		&namespace{env}, &credentials{env}, &proxy{Environment: env}, &callback{env}, &authorizer{env},
-	})
+	var steps []bootstrap.Step
+	for _, each := range list(env) {
+		steps = append(steps, each)
+	}
+	return bootstrap.Reverse(steps)
 }
 
 // serviceHost is the proxy's Service as Istio knows it; short names resolve to

@@ -43,7 +43,7 @@ func credentialsOf(secret *corev1.Secret) oidc.Credentials {
 // explainToken says why the proxy would refuse a token.
 func (e Environment) explainToken(token oidc.Secret, clientID string) []string {
 	var problems []string
-	for _, problem := range oidc.Explain(token, oidc.Expectation{Issuer: e.Config.Issuer.URL, ClientID: clientID}, e.Clock.Now()) {
+	for _, problem := range oidc.Explain(token, e.expectation(clientID), e.Clock.Now()) {
 		problems = append(problems, problem.Message)
 	}
 	return problems

@@ -17,12 +17,17 @@ import (
 // through its template engine.
 type values struct {
 	ReplicaCount      int               `json:"replicaCount"`
+	Image             valuesImage       `json:"image"`
 	Config            valuesConfig      `json:"config"`
 	ExtraArgs         map[string]string `json:"extraArgs"`
 	PodAnnotations    map[string]string `json:"podAnnotations"`
 	PodLabels         map[string]string `json:"podLabels,omitempty"`
 	ExtraVolumes      []map[string]any  `json:"extraVolumes,omitempty"`
 	ExtraVolumeMounts []map[string]any  `json:"extraVolumeMounts,omitempty"`
+}
+
+type valuesImage struct {
+	Tag string `json:"tag"`
 }
 
 type valuesConfig struct {
@@ -40,6 +45,7 @@ func newValues(cfg config.BootstrapConfig, domain, callbackHost, fingerprint str
 	made := values{
 		// One replica would answer 403 for every protected app while it moves.
 		ReplicaCount:   2,
+		Image:          valuesImage{Tag: cfg.Proxy.Image.Tag},
 		Config:         valuesConfig{ExistingSecret: cfg.Proxy.SecretName, ConfigFile: configFile(cfg.Proxy.EmailDomains)},
 		ExtraArgs:      commonArgs(cfg),
 		PodAnnotations: map[string]string{"checksum/credentials": fingerprint},
@@ -54,6 +60,8 @@ func newValues(cfg config.BootstrapConfig, domain, callbackHost, fingerprint str
 	}
 	if cfg.Issuer.CABundle != "" {
 		made.ExtraArgs["provider-ca-file"] = caFolder + "/" + caKey
+		// Alone, the file would replace what the system trusts.
+		made.ExtraArgs["use-system-trust-store"] = "true"
 		made.ExtraVolumes = []map[string]any{{
 			"name": "issuer-ca",
 			"secret": map[string]any{
@@ -76,13 +84,14 @@ func newValues(cfg config.BootstrapConfig, domain, callbackHost, fingerprint str
 
 // commonArgs are the proxy's flags of both flows. They follow Kyma's tutorials,
 // with cookie-secure on and with the proxies named whose X-Forwarded headers
-// count.
+// count. Requests are not logged: a line has path and query of every request to
+// every protected app, and with them what apps pass in queries.
 func commonArgs(cfg config.BootstrapConfig) map[string]string {
 	args := map[string]string{
 		"provider":                  "oidc",
 		"oidc-issuer-url":           cfg.Issuer.URL,
 		"skip-oidc-discovery":       "false",
-		"scope":                     "openid email",
+		"scope":                     strings.Join(cfg.Proxy.Scopes, " "),
 		"upstream":                  "static://200",
 		"cookie-secure":             "true",
 		"cookie-samesite":           "lax",
@@ -95,10 +104,16 @@ func commonArgs(cfg config.BootstrapConfig) map[string]string {
 		"pass-host-header":          "true",
 		"standard-logging":          "true",
 		"auth-logging":              "true",
-		"request-logging":           "true",
+		"request-logging":           "false",
 	}
 	if len(cfg.Proxy.TrustedProxyIPs) > 0 {
 		args["trusted-proxy-ip"] = strings.Join(cfg.Proxy.TrustedProxyIPs, ",")
+	}
+	if endpoints := cfg.Issuer.Endpoints; endpoints.Given() {
+		args["skip-oidc-discovery"] = "true"
+		args["login-url"] = endpoints.Authorization
+		args["redeem-url"] = endpoints.Token
+		args["oidc-jwks-url"] = endpoints.Keys
 	}
 	return args
 }
@@ -110,16 +125,19 @@ func clientCredentialsArgs() map[string]string {
 }
 
 // authorizationCodeArgs make the proxy log people in. The cookie is for all hosts
-// of the domain, and so are the redirects back to them.
+// of the domain, and so are the redirects back to them. Each sign-in has a CSRF
+// cookie of its own, or the second of two tabs would spoil that of the first.
 func authorizationCodeArgs(domain, callbackHost string) map[string]string {
 	return map[string]string{
-		"cookie-domain":         domain,
-		"whitelist-domain":      "*." + domain + ":*",
-		"cookie-refresh":        "1h",
-		"cookie-expire":         "4h",
-		"redirect-url":          "https://" + callbackHost + "/oauth2/callback",
-		"code-challenge-method": "S256",
-		"pass-access-token":     "true",
+		"cookie-domain":                 domain,
+		"whitelist-domain":              "*." + domain + ":*",
+		"cookie-csrf-per-request":       "true",
+		"cookie-csrf-per-request-limit": "16",
+		"cookie-refresh":                "1h",
+		"cookie-expire":                 "4h",
+		"redirect-url":                  "https://" + callbackHost + "/oauth2/callback",
+		"code-challenge-method":         "S256",
+		"pass-access-token":             "true",
 	}
 }
 

@@ -25,7 +25,7 @@ func TestValuesOfTheClientCredentialsFlow(t *testing.T) {
 	got, err := newValues(valuesConfigOf(func(*config.BootstrapConfig) {}), "", "", "abc")
 	require.NoError(t, err)
 	want := map[string]any{
-		"replicaCount": float64(2),
+		"replicaCount": float64(2), "image": map[string]any{"tag": "v7.15.6"},
 		"config": map[string]any{
 			"existingSecret": "oauth2-proxy-credentials",
 			"configFile":     "email_domains = [ \"*\" ]\nupstreams = [ \"static://200\" ]\n",
@@ -36,7 +36,7 @@ func TestValuesOfTheClientCredentialsFlow(t *testing.T) {
 			"upstream": "static://200", "cookie-secure": "true", "cookie-samesite": "lax", "reverse-proxy": "true",
 			"trusted-proxy-ip": "127.0.0.6/32,::6/128", "skip-provider-button": "true", "set-xauthrequest": "true",
 			"set-authorization-header": "true", "pass-authorization-header": "true", "pass-user-headers": "true", "pass-host-header": "true",
-			"standard-logging": "true", "auth-logging": "true", "request-logging": "true",
+			"standard-logging": "true", "auth-logging": "true", "request-logging": "false",
 			"force-json-errors": "true", "skip-jwt-bearer-tokens": "true",
 		},
 	}
@@ -54,13 +54,28 @@ func TestValuesOfTheAuthorizationCodeFlow(t *testing.T) {
 	for flag, want := range map[string]string{
 		"cookie-domain": "apps.example.com", "whitelist-domain": "*.apps.example.com:*", "cookie-secure": "true",
 		"redirect-url": "https://login.apps.example.com/oauth2/callback", "code-challenge-method": "S256",
-		"provider-ca-file": "/etc/oauth2-proxy-issuer-ca/ca.crt",
+		"provider-ca-file": "/etc/oauth2-proxy-issuer-ca/ca.crt", "use-system-trust-store": "true",
+		"cookie-csrf-per-request": "true", "cookie-csrf-per-request-limit": "16",
 	} {
 		assert.Equal(t, want, args[flag], flag)
 	}
 	assert.NotContains(t, args, "skip-jwt-bearer-tokens")
 	assert.Contains(t, got["config"].(map[string]any)["configFile"], `email_domains = [ "example.com", "example.org" ]`)
 	assert.Equal(t, []any{map[string]any{"name": "issuer-ca", "mountPath": "/etc/oauth2-proxy-issuer-ca", "readOnly": true}}, got["extraVolumeMounts"])
+}
+
+func TestEndpointsReplaceTheDiscovery(t *testing.T) {
+	got, err := newValues(valuesConfigOf(func(c *config.BootstrapConfig) {
+		c.Issuer.Endpoints = config.Endpoints{Authorization: "https://id/a", Token: "https://id/t", Keys: "https://id/k"}
+	}), "", "", "abc")
+	require.NoError(t, err)
+	args := got["extraArgs"].(map[string]any)
+	for flag, want := range map[string]string{
+		"skip-oidc-discovery": "true", "login-url": "https://id/a", "redeem-url": "https://id/t", "oidc-jwks-url": "https://id/k",
+		"oidc-issuer-url": "https://id.example.com",
+	} {
+		assert.Equal(t, want, args[flag], flag)
+	}
 }
 
 func TestTheUsersValuesAreMergedKeyByKey(t *testing.T) {

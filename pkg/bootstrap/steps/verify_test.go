@@ -21,7 +21,7 @@ import (
 
 	"github.com/extauth-guard/extauth-guard/pkg/bootstrap"
 	"github.com/extauth-guard/extauth-guard/pkg/config"
-	"github.com/extauth-guard/extauth-guard/test/oidcprovider"
+	"github.com/extauth-guard/extauth-guard/test/harness/oidcprovider"
 )
 
 // answers is a proxy that answers by path and by whether there is a token.
@@ -49,7 +49,16 @@ func TestVerifySaysWhichRequestGotWhatAndWhyThatMayBe(t *testing.T) {
 		},
 		"the token is refused": {
 			func(*http.Request) int { return http.StatusUnauthorized },
-			[]string{"client-credentials token (GET /): the authorizer answered 401, and only 200 allows, wanted 200", "can the proxy reach the issuer's keys?"},
+			[]string{"client-credentials token (GET /): the authorizer answered 401, and only 200 allows, wanted 200; 401: ", "can the proxy reach the issuer's keys?"},
+		},
+		"the token is known and forbidden": {
+			func(r *http.Request) int {
+				if good(r) == http.StatusOK {
+					return http.StatusForbidden
+				}
+				return http.StatusUnauthorized
+			},
+			[]string{"wanted 200; 403: the proxy takes the token and a rule of its own forbids it: proxy.emailDomains [\"corp.com\"], --allowed-group=admins,staff"},
 		},
 		"garbage is let in": {
 			func(r *http.Request) int {
@@ -76,7 +85,7 @@ func TestVerifySaysWhichRequestGotWhatAndWhyThatMayBe(t *testing.T) {
 	}
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {
-			seen, err := (&verify{verifyEnvironment(t, tc.proxy)}).Observe(t.Context())
+			seen, err := (&verify{Environment: verifyEnvironment(t, tc.proxy)}).Observe(t.Context())
 			require.NoError(t, err)
 			if tc.want == nil {
 				assert.Equal(t, bootstrap.Done, seen.State, seen.Message)
@@ -103,6 +112,8 @@ func verifyEnvironment(t *testing.T, proxy answers) Environment {
 	t.Cleanup(server.Close)
 	cfg := config.DefaultBootstrap()
 	cfg.Issuer.URL, cfg.Domain = provider.Issuer(), "example.com"
+	cfg.Proxy.EmailDomains = []string{"corp.com"}
+	cfg.Proxy.ExtraValues = map[string]any{"extraArgs": map[string]any{"allowed-group": []any{"admins", "staff"}}}
 	secret := &corev1.Secret{
 		ObjectMeta: metav1.ObjectMeta{Namespace: cfg.Proxy.Namespace, Name: cfg.Proxy.SecretName},
 		Data:       map[string][]byte{clientIDKey: []byte("app"), clientSecretKey: []byte("secret-of-app")},

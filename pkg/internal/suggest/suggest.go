@@ -15,9 +15,12 @@ import (
 // half of the name. The first of equally near candidates wins, so sorted
 // candidates give a stable answer. name itself is never returned.
 func Nearest(name string, candidates []string) string {
-	best, limit := "", min(2, (utf8.RuneCountInString(name)-1)/2)
+	length := utf8.RuneCountInString(name)
+	best, limit := "", min(2, (length-1)/2)
 	for _, candidate := range candidates {
-		if candidate == name {
+		// A difference in length is that many edits. Comparing the rest of a long
+		// name with each candidate would cost the product of their lengths.
+		if more := length - utf8.RuneCountInString(candidate); candidate == name || more > limit || -more > limit {
 			continue
 		}
 		distance := levenshtein.ComputeDistance(name, candidate)

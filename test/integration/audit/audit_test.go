@@ -31,9 +31,9 @@ import (
 	ctrl "sigs.k8s.io/controller-runtime"
 
 	"github.com/extauth-guard/extauth-guard/pkg/config"
-	"github.com/extauth-guard/extauth-guard/test/checkout"
-	"github.com/extauth-guard/extauth-guard/test/guard"
-	"github.com/extauth-guard/extauth-guard/test/kyma"
+	"github.com/extauth-guard/extauth-guard/test/harness/checkout"
+	"github.com/extauth-guard/extauth-guard/test/harness/guard"
+	"github.com/extauth-guard/extauth-guard/test/harness/kyma"
 )
 
 func TestMain(m *testing.M) {
@@ -151,20 +151,21 @@ func TestAudit(t *testing.T) {
 		f := fixture{f.Cluster, t}
 		status := f.counts("public-hosts", "4 2 1 1 1")
 		assert.Equal(t, "Ready=True InEffect", f.ready(status))
+		assert.Equal(t, []any{int64(0), int64(1)}, []any{status["notEnforced"], status["blocked"]}, "the authorizer of one is not ready")
 		assert.Empty(t, cmp.Diff([]any{map[string]any{
 			"namespace": "shop", "name": "open", "rule": int64(0), "code": "PolicyViolation",
 			"message": `ExtAuthPolicy public-hosts requires the authorizer oauth2-proxy or a jwt, but the rule says "noAuth: true"; name one in extAuth.authorizers, or ask the owner of the policy for an exemption [PolicyViolation]`,
 		}}, status["violations"]), "(-want +got)")
 		assert.Empty(t, cmp.Diff([]any{map[string]any{"namespace": "shop", "name": "raw", "host": "raw.kyma.example.com", "gateway": "kyma-system/kyma-gateway"}}, status["unguardedHosts"]), "(-want +got)")
-		assert.Regexp(t, `(?m)^public-hosts +Audit +True +4 +1 +1 `, f.kubectl("get", "extauthpolicies"))
+		assert.Regexp(t, `(?m)^public-hosts +Audit +True +InEffect +4 +1 +0 +1 +1 `, f.kubectl("get", "extauthpolicies"))
 	})
 
 	t.Run("the leader has metrics and the other replica has none", func(t *testing.T) {
 		f := fixture{f.Cluster, t}
 		got := f.metrics(leader)
 		for _, want := range []string{
-			`exposed_hosts{protection="extauth"} 1`, `exposed_hosts{protection="jwt"} 1`, `exposed_hosts{protection="partial"} 1`,
-			`exposed_hosts{protection="open"} 2`, `exposed_hosts{protection="unguarded"} 1`,
+			`exposed_hosts{kind="APIRule",namespace="shop",verdict="Protected"} 1`, `exposed_hosts{kind="APIRule",namespace="shop",verdict="Blocked"} 1`, `exposed_hosts{kind="APIRule",namespace="shop",verdict="Open"} 2`,
+			`exposed_hosts{kind="APIRule",namespace="internal",verdict="Open"} 1`, `exposed_hosts{kind="VirtualService",namespace="shop",verdict="Unknown"} 1`,
 			`audit_findings{code="PolicyViolation",namespace="shop"} 1`, `exemptions{policy="public-hosts",state="active"} 1`,
 		} {
 			assert.Contains(t, got, want)
@@ -254,7 +255,7 @@ func TestAudit(t *testing.T) {
 		f.counts("public-hosts", "3 2 1 0 1")
 		next := f.Leader(replicas...)
 		assert.NotSame(t, leader, next)
-		assert.Contains(t, f.metrics(next), `exposed_hosts{protection="extauth"} 1`)
+		assert.Contains(t, f.metrics(next), `exposed_hosts{kind="APIRule",namespace="shop",verdict="Protected"} 1`)
 	})
 
 	t.Run("the samples are counted as they are", func(t *testing.T) {

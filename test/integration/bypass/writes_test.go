@@ -11,7 +11,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 
-	"github.com/extauth-guard/extauth-guard/test/kyma"
+	"github.com/extauth-guard/extauth-guard/test/harness/kyma"
 )
 
 // TestBypassByWriting has the ideas about how an APIRule is written: every way to write
@@ -141,7 +141,7 @@ func TestBypassByWriting(t *testing.T) {
 		require.NoError(t, s.merge("web", `{"metadata":{"finalizers":["example.com/held"]}}`))
 		require.NoError(t, s.APIRules(s.namespace).Delete(t.Context(), "web", metav1.DeleteOptions{}))
 		require.NoError(t, s.merge("web", `{"spec":{"rules":`+openRules+`}}`))
-		s.metric(`extauth_guard_exposed_hosts{protection="open"} 1`)
+		s.metric(`extauth_guard_exposed_hosts{kind="APIRule",namespace="` + s.namespace + `",verdict="Open"} 1`)
 		require.NoError(t, s.merge("web", `{"metadata":{"finalizers":null}}`))
 		s.counts(0, 0, 0)
 	})

@@ -14,7 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 	ctrl "sigs.k8s.io/controller-runtime"
 
-	"github.com/extauth-guard/extauth-guard/test/chaos"
+	"github.com/extauth-guard/extauth-guard/test/harness/chaos"
 )
 
 func TestMain(m *testing.M) {

@@ -16,8 +16,8 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
-	"github.com/extauth-guard/extauth-guard/test/certmanager"
-	"github.com/extauth-guard/extauth-guard/test/chart"
+	"github.com/extauth-guard/extauth-guard/test/harness/certmanager"
+	"github.com/extauth-guard/extauth-guard/test/harness/chart"
 )
 
 // cert-manager's own controllers issue and renew, its cainjector writes the

@@ -26,9 +26,9 @@ import (
 	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
 
 	"github.com/extauth-guard/extauth-guard/pkg/app/serve"
-	"github.com/extauth-guard/extauth-guard/test/certmanager"
-	"github.com/extauth-guard/extauth-guard/test/chart"
-	"github.com/extauth-guard/extauth-guard/test/checkout"
+	"github.com/extauth-guard/extauth-guard/test/harness/certmanager"
+	"github.com/extauth-guard/extauth-guard/test/harness/chart"
+	"github.com/extauth-guard/extauth-guard/test/harness/checkout"
 )
 
 // From an empty namespace to an uninstall, everything under the accounts of the
@@ -36,7 +36,7 @@ import (
 func TestTheChartAtWork(t *testing.T) {
 	c := newCluster(t)
 	// Without the controllers, each of which has a suite of its own that runs under
-	// its role: test/chart compares that with the chart.
+	// its role: test/static/chart compares that with the chart.
 	off := map[string]any{"enabled": false}
 	rendering, err := chart.Render(chart.Options{Values: map[string]any{
 		"tests":       map[string]any{"namespace": "shop"},
@@ -82,7 +82,7 @@ func TestTheChartAtWork(t *testing.T) {
 		}, patience, glance)
 		require.NoError(t, c.injected(t.Context(), "renewed"))
 	})
-	t.Run("an uninstall takes the configurations away first", func(t *testing.T) {
+	t.Run("its permissions are exactly what it uses", func(t *testing.T) {
 		webhook.stop()
 		// A Namespace is read directly only where the watch lags behind.
 		want := slices.DeleteFunc(granted(t, rendering), func(one string) bool { return one == "get namespaces" })
@@ -90,17 +90,8 @@ func TestTheChartAtWork(t *testing.T) {
 		require.Eventually(t, func() bool { return slices.Contains(c.used(t), "watch services") }, patience, glance)
 		require.Eventually(t, func() bool { return cmp.Equal(want, c.used(t)) || len(c.used(t)) > len(want) }, patience, glance,
 			"some permission is never used: %s", cmp.Diff(want, c.used(t)))
-		assert.Empty(t, cmp.Diff(want, c.used(t)), "its permissions are exactly what it uses (-granted +used)")
+		assert.Empty(t, cmp.Diff(want, c.used(t)), "(-granted +used)")
 		require.Error(t, c.create(t.Context(), apirule("late", nil, "oauth2-proxy")), "without the webhook nothing passes")
-		out, err := c.command(t, "extauth-guard-unregister", "unregister")
-		require.NoError(t, err)
-		assert.Contains(t, out, "deleted ValidatingWebhookConfiguration extauth-guard")
-		require.Eventually(t, func() bool {
-			return c.create(t.Context(), apirule("late", nil, "oauth2-proxy"), metav1.DryRunAll) == nil
-		}, patience, glance, "the API server still asks")
-		out, err = c.command(t, "extauth-guard-unregister", "unregister")
-		require.NoError(t, err, "a second time is as good")
-		assert.Contains(t, out, "there is no ValidatingWebhookConfiguration extauth-guard")
 	})
 }
 
@@ -147,7 +138,7 @@ func TestTheAPIServerAcceptsEveryRendering(t *testing.T) {
 	crds, err := certmanager.CRDs(t.Context())
 	require.NoError(t, err)
 	c := newCluster(t, crds)
-	files, err := filepath.Glob(checkout.Path(t, "test/chart/testdata") + "/*.values.yaml")
+	files, err := filepath.Glob(checkout.Path(t, "test/static/chart/testdata") + "/*.values.yaml")
 	require.NoError(t, err)
 	require.NotEmpty(t, files)
 	c.namespace(t, "proxy")

@@ -31,10 +31,10 @@ import (
 
 	"github.com/extauth-guard/extauth-guard/pkg/app/serve"
 	"github.com/extauth-guard/extauth-guard/pkg/config"
-	"github.com/extauth-guard/extauth-guard/test/chart"
-	"github.com/extauth-guard/extauth-guard/test/checkout"
-	"github.com/extauth-guard/extauth-guard/test/controlplane"
-	"github.com/extauth-guard/extauth-guard/test/guard"
+	"github.com/extauth-guard/extauth-guard/test/harness/chart"
+	"github.com/extauth-guard/extauth-guard/test/harness/checkout"
+	"github.com/extauth-guard/extauth-guard/test/harness/controlplane"
+	"github.com/extauth-guard/extauth-guard/test/harness/guard"
 )
 
 const patience, glance = 30 * time.Second, 20 * time.Millisecond

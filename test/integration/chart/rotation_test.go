@@ -17,7 +17,7 @@ import (
 	"github.com/stretchr/testify/require"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
-	"github.com/extauth-guard/extauth-guard/test/chart"
+	"github.com/extauth-guard/extauth-guard/test/harness/chart"
 )
 
 // An authority that is about to end is replaced, and then the certificate, while

@@ -18,8 +18,8 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/cli-runtime/pkg/genericclioptions"
 
-	"github.com/extauth-guard/extauth-guard/test/chart"
-	"github.com/extauth-guard/extauth-guard/test/checkout"
+	"github.com/extauth-guard/extauth-guard/test/harness/chart"
+	"github.com/extauth-guard/extauth-guard/test/harness/checkout"
 )
 
 // previous is the chart that upgrades have to start from. Until there is a release
@@ -62,9 +62,9 @@ func TestAnUpgradeFromThePreviousChart(t *testing.T) {
 
 	upgrade := action.NewUpgrade(configuration)
 	upgrade.Namespace, upgrade.DisableHooks, upgrade.ResetThenReuseValues = chart.Namespace, true, true
-	_, err = upgrade.RunWithContext(t.Context(), chart.Release, loadChart(t, "charts/extauth-guard"), map[string]any{
+	_, err = upgrade.RunWithContext(t.Context(), chart.Release, loadChart(t, "charts/extauth-guard"), chart.WithImage(map[string]any{
 		"backstop": map[string]any{"enabled": true},
-	})
+	}))
 	require.NoError(t, err, "what a user set for the previous chart still has to mean something")
 	after := c.deployment(t)
 	assert.Equal(t, before.UID, after.UID, "the replicas are replaced one by one, not all at once by another Deployment")
@@ -88,6 +88,7 @@ func TestAnUpgradeFromThePreviousChart(t *testing.T) {
 		assert.NotContains(t, settings.Data["config.yaml"], "controllers:")
 	})
 	t.Run("and out", func(t *testing.T) {
+		// What the previous chart runs before it goes is a Job, and there is no kubelet.
 		uninstall := action.NewUninstall(configuration)
 		uninstall.DisableHooks = true
 		_, err := uninstall.Run(chart.Release)

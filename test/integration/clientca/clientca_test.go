@@ -30,10 +30,10 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"github.com/extauth-guard/extauth-guard/pkg/certs"
-	"github.com/extauth-guard/extauth-guard/test/checkout"
-	"github.com/extauth-guard/extauth-guard/test/clientcert"
-	"github.com/extauth-guard/extauth-guard/test/controlplane"
-	"github.com/extauth-guard/extauth-guard/test/guard"
+	"github.com/extauth-guard/extauth-guard/test/harness/checkout"
+	"github.com/extauth-guard/extauth-guard/test/harness/clientcert"
+	"github.com/extauth-guard/extauth-guard/test/harness/controlplane"
+	"github.com/extauth-guard/extauth-guard/test/harness/guard"
 )
 
 func TestMain(m *testing.M) {

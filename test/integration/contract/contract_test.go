@@ -22,7 +22,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/log"
 
 	"github.com/extauth-guard/extauth-guard/pkg/policy"
-	"github.com/extauth-guard/extauth-guard/test/kyma"
+	"github.com/extauth-guard/extauth-guard/test/harness/kyma"
 )
 
 func TestMain(m *testing.M) {
@@ -60,6 +60,10 @@ func TestEverybodySaysTheSame(t *testing.T) {
 		})
 	}
 	t.Run("what was wrong before", s.testInherited)
+	t.Logf("verdicts of what could be stored: %v", s.verdicts)
+	for _, verdict := range policy.Verdicts() {
+		assert.NotZero(t, s.verdicts[verdict], "no fixture is %s", verdict)
+	}
 	for i, row := range table {
 		assert.True(t, used[i], "nothing needs the difference %q any more", row.why)
 	}
@@ -90,6 +94,7 @@ func (s *stage) ask(t *testing.T, f fixture) map[engine]verdict {
 	}
 	if s.store(t, f) {
 		said[audited] = s.audit(t, f)
+		s.verdicts[s.compareVerdicts(t, f)]++
 	} else {
 		// The CRD refuses a rule without access strategy; nobody injects one whose
 		// annotation cannot be read.

@@ -45,8 +45,8 @@ func differences() []difference {
 		},
 		{
 			who:   []engine{lintOffline},
-			codes: []policy.Code{policy.AuthorizerUnready, policy.AuthorizerNotEffective},
-			why:   "only a cluster has endpoints, a mesh configuration and the status of an Istio CR",
+			codes: []policy.Code{policy.AuthorizerUnready, policy.AuthorizerNotEffective, policy.AuthorizerVulnerable},
+			why:   "only a cluster has endpoints, proxies that run, a mesh configuration and the status of an Istio CR",
 		},
 		{
 			who:   []engine{audited},
@@ -81,7 +81,7 @@ func differences() []difference {
 		},
 		{
 			who:   []engine{lintOffline},
-			codes: []policy.Code{policy.AuthorizerInUse},
+			codes: []policy.Code{policy.AuthorizerInUse, policy.AuthorizerWidened},
 			where: kindIs("Istio"),
 			why:   "a manifest does not say what was there before; the APIRules in the same input get AuthorizerNotRegistered",
 		},
@@ -105,18 +105,23 @@ func neverSaid() map[engine]map[policy.Code]string {
 		lintOffline: {
 			policy.InjectionMissing:       "lint injects before it checks",
 			policy.AuthorizerInUse:        "a manifest does not say what was there before",
+			policy.AuthorizerWidened:      "a manifest does not say what was there before",
 			policy.ServiceNotFound:        "manifests are never all there is",
 			policy.InternalTrafficBlocked: "manifests are never all there is",
 			policy.AuthorizerUnready:      "manifests have no endpoints",
 			policy.AuthorizerNotEffective: "manifests have no mesh configuration",
+			policy.AuthorizerVulnerable:   "manifests have no proxies that run",
 		},
 		audited: {
-			policy.AuthorizerInUse:        "the audit looks at APIRules, not at Istio CRs",
-			policy.AuthorizerDuplicate:    "the audit looks at APIRules, not at Istio CRs",
-			policy.AuthorizerInvalid:      "the audit looks at APIRules, not at Istio CRs",
-			policy.InternalTrafficBlocked: "it is worth saying when it becomes true",
-			policy.AuthorizerOpenPaths:    "it is worth saying when it becomes true",
-			policy.LegacyVersion:          "the API server gives the audit every APIRule as v2",
+			policy.InternalCallersForbidden: "the audit looks at APIRules, not at annotations of Services",
+			policy.AuthorizerInUse:          "the audit looks at APIRules, not at Istio CRs",
+			policy.AuthorizerWidened:        "the audit looks at APIRules, not at Istio CRs",
+			policy.AuthorizerDuplicate:      "the audit looks at APIRules, not at Istio CRs",
+			policy.AuthorizerInvalid:        "the audit looks at APIRules, not at Istio CRs",
+			policy.IdentityHeaderSpoofable:  "the audit looks at APIRules, not at Istio CRs",
+			policy.InternalTrafficBlocked:   "it is worth saying when it becomes true",
+			policy.AuthorizerOpenPaths:      "it is worth saying when it becomes true",
+			policy.LegacyVersion:            "the API server gives the audit every APIRule as v2",
 		},
 	}
 }

@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/go-logr/logr"
+	"github.com/prometheus/client_golang/prometheus"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -29,11 +30,12 @@ import (
 
 	"github.com/extauth-guard/extauth-guard/pkg/app/cli"
 	"github.com/extauth-guard/extauth-guard/pkg/app/exit"
-	"github.com/extauth-guard/extauth-guard/pkg/audit"
+	"github.com/extauth-guard/extauth-guard/pkg/controllers/audit"
+	"github.com/extauth-guard/extauth-guard/pkg/facts/cluster"
 	"github.com/extauth-guard/extauth-guard/pkg/lint"
+	"github.com/extauth-guard/extauth-guard/pkg/metrics"
 	"github.com/extauth-guard/extauth-guard/pkg/policy"
-	"github.com/extauth-guard/extauth-guard/pkg/registry/cluster"
-	"github.com/extauth-guard/extauth-guard/test/kyma"
+	"github.com/extauth-guard/extauth-guard/test/harness/kyma"
 )
 
 // place is what has to be the same everywhere: the code and the field.
@@ -201,8 +203,11 @@ func (s *stage) audit(t *testing.T, f fixture) verdict {
 		err := source.Synced()
 		return "", err == nil
 	})
+	registry := prometheus.NewRegistry()
+	measured, err := metrics.NewAudit(registry)
+	require.NoError(t, err)
 	auditor := audit.New(audit.Options{
-		World: source.World(), Untyped: s.Untyped, Discovery: s.Typed.Discovery(), Recorder: events.NewFakeRecorder(1000),
+		Metrics: measured, World: source.World(), Untyped: s.Untyped, Discovery: s.Typed.Discovery(), Recorder: events.NewFakeRecorder(1000),
 		Settings: settings(), Period: time.Hour, Now: time.Now, Log: logr.Discard(),
 	})
 	go func() { ended <- auditor.Start(ctx) }()
@@ -212,6 +217,7 @@ func (s *stage) audit(t *testing.T, f fixture) verdict {
 		report, err = reports.Get(ctx, audit.ReportName, metav1.GetOptions{})
 		return "", err == nil
 	})
+	s.hosts = hostsByVerdict(t, registry, f.last.GetNamespace())
 	stop()
 	assert.NoError(t, <-ended)
 	assert.NoError(t, <-ended)

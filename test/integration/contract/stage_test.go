@@ -19,9 +19,10 @@ import (
 	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/client-go/dynamic"
 
-	"github.com/extauth-guard/extauth-guard/test/checkout"
-	"github.com/extauth-guard/extauth-guard/test/guard"
-	"github.com/extauth-guard/extauth-guard/test/kyma"
+	"github.com/extauth-guard/extauth-guard/pkg/policy"
+	"github.com/extauth-guard/extauth-guard/test/harness/checkout"
+	"github.com/extauth-guard/extauth-guard/test/harness/guard"
+	"github.com/extauth-guard/extauth-guard/test/harness/kyma"
 )
 
 // stage is a cluster with the webhook binary as it ships, and the world that the
@@ -32,11 +33,15 @@ type stage struct {
 	kubeconfig string
 	// unseen is a writer whom the webhooks never hear of: Kyma's controller.
 	unseen dynamic.Interface
+	// hosts is what the last audit counted in the namespace of the last manifest.
+	hosts map[policy.Verdict]int
+	// verdicts counts what everybody said.
+	verdicts map[policy.Verdict]int
 }
 
 func newStage(t *testing.T) *stage {
 	t.Helper()
-	s := &stage{Cluster: kyma.Start(t), kubeconfig: filepath.Join(t.TempDir(), "kubeconfig")}
+	s := &stage{Cluster: kyma.Start(t), kubeconfig: filepath.Join(t.TempDir(), "kubeconfig"), verdicts: map[policy.Verdict]int{}}
 	require.NoError(t, s.Plane.WriteKubeconfig(s.kubeconfig))
 	unseen := s.Plane.AsServiceAccount("kyma-system", "api-gateway-controller-manager")
 	unseen.Impersonate.Groups = append(unseen.Impersonate.Groups, "system:masters") // what it may do is not the point

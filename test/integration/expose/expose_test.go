@@ -25,8 +25,8 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	ctrl "sigs.k8s.io/controller-runtime"
 
-	"github.com/extauth-guard/extauth-guard/test/guard"
-	"github.com/extauth-guard/extauth-guard/test/kyma"
+	"github.com/extauth-guard/extauth-guard/test/harness/guard"
+	"github.com/extauth-guard/extauth-guard/test/harness/kyma"
 )
 
 func TestMain(m *testing.M) {
@@ -63,15 +63,21 @@ func (f fixture) annotate(service string, annotations map[string]any) {
 	require.NoError(f.t, err)
 }
 
-// says waits until the Service carries the sentence.
+// says waits until an event on the Service has the sentence, and its APIRule, if it
+// is exposed.
 func (f fixture) says(service, want string) {
 	f.t.Helper()
 	f.Eventually("the Service "+service+" says "+want, func(ctx context.Context) (string, bool) {
-		object, err := f.Typed.CoreV1().Services(namespace).Get(ctx, service, metav1.GetOptions{})
+		notes := f.Events(ctx, namespace, "Service", service)
+		said := slices.ContainsFunc(notes, func(note string) bool { return strings.HasSuffix(note, "xposed: "+want) })
+		if !strings.HasPrefix(want, "exposed") {
+			return strings.Join(notes, "; "), said
+		}
+		object, err := f.APIRules(namespace).Get(ctx, service, metav1.GetOptions{})
 		if err != nil {
 			return err.Error(), false
 		}
-		return object.Annotations[status], object.Annotations[status] == want
+		return fmt.Sprint(notes, object.GetAnnotations()), said && object.GetAnnotations()[status] == want
 	})
 }
 
@@ -108,7 +114,6 @@ func TestExpose(t *testing.T) {
 	t.Run("one annotation makes a protected APIRule within a second", func(t *testing.T) {
 		f := fixture{f.Cluster, t}
 		f.service("httpbin", 8000)
-		f.says("httpbin", "")
 		start := time.Now()
 		f.annotate("httpbin", map[string]any{"extauth-guard.io/expose": "httpbin"})
 		f.says("httpbin", fmt.Sprintf(exposed, "httpbin", "httpbin"))
@@ -162,7 +167,6 @@ func TestExpose(t *testing.T) {
 		f := fixture{f.Cluster, t}
 		f.annotate("httpbin", map[string]any{"extauth-guard.io/expose": nil, "extauth-guard.io/expose-path": nil, "extauth-guard.io/expose-methods": nil})
 		f.gone("httpbin")
-		f.says("httpbin", "")
 	})
 
 	t.Run("a host that is taken is never taken over, and is given when it is free", func(t *testing.T) {
@@ -185,7 +189,6 @@ func TestExpose(t *testing.T) {
 		f.says("named", "not exposed: there is an APIRule demo/named that does not belong to the Service, and it is never taken over; rename or delete it, or remove the annotation")
 		assert.Empty(t, cmp.Diff(before, f.spec("named")))
 		f.annotate("named", map[string]any{"extauth-guard.io/expose": nil})
-		f.says("named", "")
 		assert.Empty(t, cmp.Diff(before, f.spec("named")), "and it is not removed with the annotation either")
 	})
 
@@ -215,8 +218,8 @@ func TestExpose(t *testing.T) {
 				})
 			} else {
 				f.Eventually("the words of the API server are passed on", func(ctx context.Context) (string, bool) {
-					object, err := f.Typed.CoreV1().Services(namespace).Get(ctx, name, metav1.GetOptions{})
-					return fmt.Sprint(err, object.Annotations[status]), err == nil && strings.HasPrefix(object.Annotations[status], "not exposed: the API server refused the APIRule: ")
+					notes := f.Events(ctx, namespace, "Service", name)
+					return strings.Join(notes, "; "), len(notes) == 1 && strings.HasPrefix(notes[0], "NotExposed: not exposed: the API server refused the APIRule: ")
 				})
 			}
 			f.absent(name)

@@ -23,8 +23,8 @@ import (
 
 	"github.com/extauth-guard/extauth-guard/pkg/app/serve"
 	"github.com/extauth-guard/extauth-guard/pkg/config"
-	"github.com/extauth-guard/extauth-guard/test/chart"
-	"github.com/extauth-guard/extauth-guard/test/guard"
+	"github.com/extauth-guard/extauth-guard/test/harness/chart"
+	"github.com/extauth-guard/extauth-guard/test/harness/guard"
 )
 
 // grace is how long a scene may still come about after a refusal. It is no

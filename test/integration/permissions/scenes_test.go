@@ -32,7 +32,7 @@ import (
 
 	"github.com/extauth-guard/extauth-guard/pkg/app/serve"
 	"github.com/extauth-guard/extauth-guard/pkg/webhook"
-	"github.com/extauth-guard/extauth-guard/test/chart"
+	"github.com/extauth-guard/extauth-guard/test/harness/chart"
 )
 
 const secretName = "extauth-guard-tls"
@@ -105,9 +105,9 @@ func scenes() []scene {
 			p.service(t, "web")
 			p.annotate(t, "services", p.namespace, "web", map[string]any{"extauth-guard.io/expose": p.namespace})
 		}, func(ctx context.Context, p *playing) string { return p.rule(ctx, p.namespace, "web", `"oauth2-proxy"`) }},
-		{"the Service says so", nil, func(ctx context.Context, p *playing) string {
-			service, err := p.typed.CoreV1().Services(p.namespace).Get(ctx, "web", metav1.GetOptions{})
-			return unless(err == nil && strings.HasPrefix(service.Annotations["extauth-guard.io/expose-status"], "exposed as"), err)
+		{"the APIRule says so", nil, func(ctx context.Context, p *playing) string {
+			rule, err := p.apirules(p.namespace).Get(ctx, "web", metav1.GetOptions{})
+			return unless(err == nil && strings.HasPrefix(rule.GetAnnotations()["extauth-guard.io/expose-status"], "exposed as"), err)
 		}},
 		{"an event says so", nil, func(ctx context.Context, p *playing) string {
 			list, err := p.typed.EventsV1().Events(p.namespace).List(ctx, metav1.ListOptions{})
@@ -152,7 +152,7 @@ func scenes() []scene {
 				require.NoError(t, p.apirules(p.audited()).Delete(t.Context(), name, metav1.DeleteOptions{}))
 			}
 		}, func(ctx context.Context, p *playing) string {
-			list, err := p.at("wgpolicyk8s.io/v1alpha2", "policyreports", p.audited()).List(ctx, metav1.ListOptions{})
+			list, err := p.at(p.reportKind.apiVersion, p.reportKind.resource, p.audited()).List(ctx, metav1.ListOptions{})
 			return unless(err == nil && len(list.Items) == 0, err)
 		}},
 	}
@@ -222,7 +222,7 @@ func (s *stage) clear(t *testing.T, p *playing) {
 	}
 	for _, namespace := range []string{p.namespace, p.audited()} {
 		require.NoError(t, s.apirules(namespace).DeleteCollection(ctx, metav1.DeleteOptions{}, metav1.ListOptions{}))
-		require.NoError(t, s.at("wgpolicyk8s.io/v1alpha2", "policyreports", namespace).DeleteCollection(ctx, metav1.DeleteOptions{}, metav1.ListOptions{}))
+		require.NoError(t, s.at(s.reportKind.apiVersion, s.reportKind.resource, namespace).DeleteCollection(ctx, metav1.DeleteOptions{}, metav1.ListOptions{}))
 	}
 }
 
@@ -311,7 +311,7 @@ func (p *playing) violating(ctx context.Context, want int64) string {
 // reports says that the report of the audited namespace is not about these
 // APIRules.
 func (p *playing) reports(ctx context.Context, names ...string) string {
-	list, err := p.at("wgpolicyk8s.io/v1alpha2", "policyreports", p.audited()).List(ctx, metav1.ListOptions{})
+	list, err := p.at(p.reportKind.apiVersion, p.reportKind.resource, p.audited()).List(ctx, metav1.ListOptions{})
 	if err != nil || len(list.Items) != 1 {
 		return unless(false, err)
 	}

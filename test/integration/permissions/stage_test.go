@@ -28,9 +28,9 @@ import (
 	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
 
 	"github.com/extauth-guard/extauth-guard/pkg/app/serve"
-	"github.com/extauth-guard/extauth-guard/test/chart"
-	"github.com/extauth-guard/extauth-guard/test/checkout"
-	"github.com/extauth-guard/extauth-guard/test/controlplane"
+	"github.com/extauth-guard/extauth-guard/test/harness/chart"
+	"github.com/extauth-guard/extauth-guard/test/harness/checkout"
+	"github.com/extauth-guard/extauth-guard/test/harness/controlplane"
 )
 
 const patience, glance = 30 * time.Second, 20 * time.Millisecond
@@ -62,20 +62,35 @@ func (p permission) covers(other permission) bool {
 		(p.namespace == "" || p.namespace == other.namespace) && (p.name == "" || p.name == other.name)
 }
 
-// stage is a control plane with all the CRDs.
-type stage struct {
-	plane   *controlplane.ControlPlane
-	typed   kubernetes.Interface
-	untyped dynamic.Interface
-	plays   int
+// reportKind is a kind of report that a cluster may have. Only the newest is written.
+type reportKind struct {
+	apiVersion, resource, crd string
 }
 
-func newStage(t *testing.T) *stage {
+func policyReports() reportKind {
+	return reportKind{"wgpolicyk8s.io/v1alpha2", "policyreports", "test/testdata/crds/optional"}
+}
+
+func openReports() reportKind {
+	return reportKind{"openreports.io/v1alpha1", "reports", "test/testdata/crds/openreports"}
+}
+
+// stage is a control plane with all the CRDs.
+type stage struct {
+	reportKind reportKind
+	plane      *controlplane.ControlPlane
+	typed      kubernetes.Interface
+	untyped    dynamic.Interface
+	plays      int
+}
+
+func newStage(t *testing.T, reports reportKind) *stage {
 	t.Helper()
-	s := &stage{}
+	s := &stage{reportKind: reports}
 	var err error
 	s.plane, err = controlplane.Start(t.Context(), controlplane.Options{CRDs: []string{
-		checkout.Path(t, "test/testdata/crds"), checkout.Path(t, "test/testdata/crds/optional"), checkout.Path(t, "config/crd/extauth-guard.io_extauthpolicies.yaml"),
+		checkout.Path(t, "test/testdata/crds"), checkout.Path(t, "test/testdata/crds/optional"), checkout.Path(t, reports.crd),
+		checkout.Path(t, "config/crd/extauth-guard.io_extauthpolicies.yaml"),
 	}})
 	require.NoError(t, err)
 	t.Cleanup(func() { assert.NoError(t, s.plane.Stop()) })

@@ -23,8 +23,8 @@ import (
 	ctrl "sigs.k8s.io/controller-runtime"
 
 	"github.com/extauth-guard/extauth-guard/pkg/config"
-	"github.com/extauth-guard/extauth-guard/test/guard"
-	"github.com/extauth-guard/extauth-guard/test/kyma"
+	"github.com/extauth-guard/extauth-guard/test/harness/guard"
+	"github.com/extauth-guard/extauth-guard/test/harness/kyma"
 )
 
 func TestMain(m *testing.M) {

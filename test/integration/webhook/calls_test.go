@@ -93,12 +93,14 @@ func (s *stage) testCalls(t *testing.T) {
 		}, nil},
 		{"the spec, while it is being deleted", merge(apirules, "leaving", `{"spec":{"hosts":["other"]}}`), nil},
 		{"the last finalizer", merge(apirules, "leaving", `{"metadata":{"finalizers":null}}`), nil},
+		{"an annotation of the Istio CR", merge(s.istios(), "default", `{"metadata":{"annotations":{"somebody.example/else":"x"}}}`), nil},
+		{"our annotation of the Istio CR", merge(s.istios(), "default", `{"metadata":{"annotations":{"extauth-guard.io/allow-removal":null}}}`), map[string]int{validateIstio: 1}},
 		{"the authorizers of the Istio CR", merge(s.istios(), "default", `{"spec":{"config":{"authorizers":null}}}`), map[string]int{validateIstio: 1}},
 	}
 	for _, tc := range cases {
 		t.Run(tc.name, func(t *testing.T) {
 			if tc.want[validateIstio] > 0 {
-				merge(s.istios(), "default", `{"metadata":{"annotations":{"extauth-guard.io/allow-removal":"oauth2-proxy,corp"}}}`)(t)
+				merge(s.istios(), "default", allowRemovals())(t)
 				t.Cleanup(func() { s.resetIstio(t) })
 			}
 			before := s.calls(t)

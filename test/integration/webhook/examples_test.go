@@ -21,8 +21,8 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
-	"github.com/extauth-guard/extauth-guard/test/checkout"
-	"github.com/extauth-guard/extauth-guard/test/guard"
+	"github.com/extauth-guard/extauth-guard/test/harness/checkout"
+	"github.com/extauth-guard/extauth-guard/test/harness/guard"
 )
 
 // testExamples applies every sample, which has to be accepted with the warnings
@@ -221,6 +221,6 @@ func identity(manifest *unstructured.Unstructured) string {
 }
 
 func resourceOf(manifest *unstructured.Unstructured) schema.GroupVersionResource {
-	plural := map[string]string{"APIRule": "apirules", "Service": "services", "AuthorizationPolicy": "authorizationpolicies", "ExtAuthPolicy": "extauthpolicies"}
+	plural := map[string]string{"APIRule": "apirules", "Service": "services", "AuthorizationPolicy": "authorizationpolicies", "ExtAuthPolicy": "extauthpolicies", "Deployment": "deployments"}
 	return manifest.GroupVersionKind().GroupVersion().WithResource(plural[manifest.GetKind()])
 }

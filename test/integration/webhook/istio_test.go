@@ -9,6 +9,7 @@ import (
 	"os"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -16,6 +17,8 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/extauth-guard/extauth-guard/pkg/annotation"
 )
 
 // register adds authorizers to the Istio CR until the test ends.
@@ -52,8 +55,8 @@ func (s *stage) resetIstio(t *testing.T) {
 			}
 		}
 		current.Object["spec"] = want.Object["spec"]
-		annotations := current.GetAnnotations() // kubectl's stays
-		if len(losing) > 0 {
+		annotations := current.GetAnnotations()                    // kubectl's stays
+		if len(losing) > 0 && len(losing) <= annotation.MaxNames { // more than that nobody uses
 			annotations["extauth-guard.io/allow-removal"] = strings.Join(losing, ",")
 		}
 		current.SetAnnotations(annotations)
@@ -147,12 +150,17 @@ func (s *stage) testNoIstio(t *testing.T) {
 	})
 }
 
+// allowRemovals is a patch of the Istio CR that lets both authorizers go for a while.
+func allowRemovals() string {
+	end := time.Now().Add(time.Hour).UTC().Format(time.RFC3339)
+	return fmt.Sprintf(`{"metadata":{"annotations":{"extauth-guard.io/allow-removal":"oauth2-proxy@%s,corp@%s"}}}`, end, end)
+}
+
 // deleteIstio deletes the Istio CR, although its authorizers are in use, and
 // waits until the server has noticed.
 func (s *stage) deleteIstio(t *testing.T) {
 	t.Helper()
-	allow := []byte(`{"metadata":{"annotations":{"extauth-guard.io/allow-removal":"oauth2-proxy,corp"}}}`)
-	_, err := s.istios().Patch(t.Context(), "default", types.MergePatchType, allow, metav1.PatchOptions{})
+	_, err := s.istios().Patch(t.Context(), "default", types.MergePatchType, []byte(allowRemovals()), metav1.PatchOptions{})
 	require.NoError(t, err)
 	require.NoError(t, s.istios().Delete(t.Context(), "default", metav1.DeleteOptions{}))
 	require.Eventually(t, func() bool { return apierrors.IsServiceUnavailable(s.ask(t.Context(), t, "corp")) }, patience, often)

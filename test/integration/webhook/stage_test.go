@@ -27,9 +27,9 @@ import (
 
 	"github.com/extauth-guard/extauth-guard/pkg/app/serve"
 	"github.com/extauth-guard/extauth-guard/pkg/config"
-	"github.com/extauth-guard/extauth-guard/test/checkout"
-	"github.com/extauth-guard/extauth-guard/test/controlplane"
-	"github.com/extauth-guard/extauth-guard/test/guard"
+	"github.com/extauth-guard/extauth-guard/test/harness/checkout"
+	"github.com/extauth-guard/extauth-guard/test/harness/controlplane"
+	"github.com/extauth-guard/extauth-guard/test/harness/guard"
 )
 
 // patience bounds what a test waits for; on an idle machine nothing takes a

@@ -14,7 +14,7 @@ import (
 	"k8s.io/klog/v2"
 	"sigs.k8s.io/controller-runtime/pkg/log"
 
-	"github.com/extauth-guard/extauth-guard/test/checkout"
+	"github.com/extauth-guard/extauth-guard/test/harness/checkout"
 )
 
 func TestMain(m *testing.M) {

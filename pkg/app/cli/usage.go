@@ -1,0 +1,251 @@
+// Copyright The extauth-guard Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package cli
+
+import (
+	"context"
+	"io"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+	"golang.org/x/term"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/cli-runtime/pkg/genericclioptions"
+	"k8s.io/client-go/dynamic"
+	"k8s.io/client-go/kubernetes"
+)
+
+// ofCluster marks the flags that say which cluster is meant.
+const ofCluster = "of-cluster"
+
+// usage is cobra's template, with the flags in two groups: those of the command,
+// and those that every kubectl command has.
+const usage = `Usage:{{if .Runnable}}
+  {{.UseLine}}{{end}}{{if .HasAvailableSubCommands}}
+  {{.CommandPath}} [command]{{end}}{{if .HasExample}}
+
+Examples:
+{{.Example}}{{end}}{{if .HasAvailableSubCommands}}
+
+Available Commands:{{range .Commands}}{{if .IsAvailableCommand}}
+  {{rpad .Name .NamePadding }} {{.Short}}{{end}}{{end}}{{end}}{{with ownFlags .}}
+
+Flags:
+{{.}}{{end}}{{with clusterFlags .}}
+
+Flags that say which cluster:
+{{.}}{{end}}{{if .HasAvailableSubCommands}}
+
+Use "{{.CommandPath}} [command] --help" for more information about a command.{{end}}
+`
+
+// groupFlags has the help of root and its commands show flags in groups, as wide as
+// the terminal.
+func groupFlags(root *cobra.Command, out io.Writer) {
+	flags := func(cmd *cobra.Command, cluster bool) string {
+		group := pflag.NewFlagSet("", pflag.ContinueOnError)
+		cmd.Flags().VisitAll(func(flag *pflag.Flag) {
+			if _, is := flag.Annotations[ofCluster]; is == cluster {
+				group.AddFlag(flag)
+			}
+		})
+		return strings.TrimRight(group.FlagUsagesWrapped(width(out)), "\n ")
+	}
+	cobra.AddTemplateFunc("ownFlags", func(cmd *cobra.Command) string { return flags(cmd, false) })
+	cobra.AddTemplateFunc("clusterFlags", func(cmd *cobra.Command) string { return flags(cmd, true) })
+	root.SetUsageTemplate(usage)
+}
+
+// addKubeFlags adds the flags that say which cluster is meant, with what a shell
+// offers for them.
+func addKubeFlags(cmd *cobra.Command, kube *genericclioptions.ConfigFlags) {
+	own := pflag.NewFlagSet("", pflag.ContinueOnError)
+	kube.AddFlags(own)
+	own.VisitAll(func(flag *pflag.Flag) {
+		// pflag takes what is between backquotes for the name of the value.
+		flag.Usage = strings.ReplaceAll(flag.Usage, "`", "'")
+		flag.Annotations = map[string][]string{ofCluster: {}}
+	})
+	cmd.Flags().AddFlagSet(own)
+	complete := func(flag string, names func(context.Context, *genericclioptions.ConfigFlags) []string) {
+		// The error is a flag that does not exist; a test looks at every command.
+		_ = cmd.RegisterFlagCompletionFunc(flag, func(cmd *cobra.Command, _ []string, _ string) ([]string, cobra.ShellCompDirective) {
+			return names(cmd.Context(), kube), cobra.ShellCompDirectiveNoFileComp
+		})
+	}
+	complete("namespace", namespaceNames)
+	complete("context", contextNames)
+}
+
+// offerWithin bounds how long a shell waits for names from the cluster.
+const offerWithin = 2 * time.Second
+
+func contextNames(_ context.Context, kube *genericclioptions.ConfigFlags) []string {
+	config, err := kube.ToRawKubeConfigLoader().RawConfig()
+	if err != nil {
+		return nil
+	}
+	var names []string
+	for name := range config.Contexts {
+		names = append(names, name)
+	}
+	return names
+}
+
+func namespaceNames(ctx context.Context, kube *genericclioptions.ConfigFlags) []string {
+	return offered(ctx, kube, func(ctx context.Context, client kubernetes.Interface, _ string) ([]string, error) {
+		list, err := client.CoreV1().Namespaces().List(ctx, metav1.ListOptions{})
+		if err != nil {
+			return nil, err
+		}
+		var names []string
+		for _, item := range list.Items {
+			names = append(names, item.Name)
+		}
+		return names, nil
+	})
+}
+
+func secretNames(ctx context.Context, kube *genericclioptions.ConfigFlags) []string {
+	return offered(ctx, kube, func(ctx context.Context, client kubernetes.Interface, namespace string) ([]string, error) {
+		list, err := client.CoreV1().Secrets(namespace).List(ctx, metav1.ListOptions{FieldSelector: "type=Opaque"})
+		if err != nil {
+			return nil, err
+		}
+		var names []string
+		for _, item := range list.Items {
+			names = append(names, item.Name)
+		}
+		return names, nil
+	})
+}
+
+func apiruleNames(ctx context.Context, kube *genericclioptions.ConfigFlags) []string {
+	config, err := kube.ToRESTConfig()
+	if err != nil {
+		return nil
+	}
+	namespace, _, err := kube.ToRawKubeConfigLoader().Namespace()
+	if err != nil {
+		return nil
+	}
+	client, err := dynamic.NewForConfig(config)
+	if err != nil {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, offerWithin)
+	defer cancel()
+	list, err := client.Resource(served()).Namespace(namespace).List(ctx, metav1.ListOptions{})
+	if err != nil {
+		return nil
+	}
+	var names []string
+	for _, item := range list.Items {
+		names = append(names, item.GetName())
+	}
+	return names
+}
+
+// offered asks the cluster for names. What cannot be read is not offered: a shell
+// has no place for a reason.
+func offered(ctx context.Context, kube *genericclioptions.ConfigFlags, list func(context.Context, kubernetes.Interface, string) ([]string, error)) []string {
+	config, err := kube.ToRESTConfig()
+	if err != nil {
+		return nil
+	}
+	namespace, _, err := kube.ToRawKubeConfigLoader().Namespace()
+	if err != nil {
+		return nil
+	}
+	client, err := kubernetes.NewForConfig(config)
+	if err != nil {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, offerWithin)
+	defer cancel()
+	names, err := list(ctx, client, namespace)
+	if err != nil {
+		return nil
+	}
+	return names
+}
+
+// width is that of the terminal behind a writer; 0 where there is none.
+func width(out io.Writer) int {
+	file, isFile := out.(*os.File)
+	if !isFile || !term.IsTerminal(int(file.Fd())) {
+		return 0
+	}
+	columns, _, err := term.GetSize(int(file.Fd()))
+	if err != nil {
+		return 0
+	}
+	return columns
+}
+
+// wrap breaks lines at spaces so that they fit into columns; 0 leaves them as they
+// are. What is continued is indented two more than its line began.
+func wrap(text string, columns int) string {
+	if columns <= 0 {
+		return text
+	}
+	var out strings.Builder
+	for line := range strings.Lines(text) {
+		ended := strings.HasSuffix(line, "\n")
+		line = strings.TrimSuffix(line, "\n")
+		indent := strings.Repeat(" ", len(line)-len(strings.TrimLeft(line, " "))+2)
+		for visible(line) > columns {
+			at := breakBefore(line, columns)
+			if at <= len(indent) {
+				break // one word is wider than the terminal
+			}
+			out.WriteString(strings.TrimRight(line[:at], " ") + "\n")
+			line = indent + strings.TrimLeft(line[at:], " ")
+		}
+		out.WriteString(line)
+		if ended {
+			out.WriteString("\n")
+		}
+	}
+	return out.String()
+}
+
+// visible counts what takes a column: no sequences that colour.
+func visible(line string) int {
+	count, escaped := 0, false
+	for _, letter := range line {
+		switch {
+		case letter == '\x1b':
+			escaped = true
+		case escaped:
+			escaped = letter != 'm'
+		default:
+			count++
+		}
+	}
+	return count
+}
+
+// breakBefore returns the last space that is not behind the column, or -1.
+func breakBefore(line string, columns int) int {
+	count, escaped, last := 0, false, -1
+	for at, letter := range line {
+		switch {
+		case letter == '\x1b':
+			escaped = true
+			continue
+		case escaped:
+			escaped = letter != 'm'
+			continue
+		}
+		if letter == ' ' && count <= columns {
+			last = at
+		}
+		count++
+	}
+	return last
+}

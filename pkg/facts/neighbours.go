@@ -1,0 +1,74 @@
+// Copyright The extauth-guard Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package facts
+
+import (
+	"fmt"
+
+	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/extauth-guard/extauth-guard/pkg/istio"
+	"github.com/extauth-guard/extauth-guard/pkg/policy"
+)
+
+// addNeighbours adds, for a Service, one object other than the APIRule self for
+// each authorizer that acts on its workload. The caller holds mu.
+func (w *World) addNeighbours(facts *policy.Facts, self, service types.NamespacedName) {
+	if service.Name == "" {
+		return
+	}
+	found := map[string]policy.Neighbour{}
+	w.addUsers(found, self, service)
+	known, _ := w.services.get(service)
+	for _, one := range w.workloads.sharing(service.Namespace, known.Selector) {
+		for _, other := range one.services {
+			if other != service {
+				w.addUsers(found, self, other)
+			}
+		}
+		one.offerPolicies(found)
+	}
+	// A policy in the root namespace selects Pods of every namespace (Istio pilot,
+	// model/authorization.go); a Service there selects those of its own.
+	for _, one := range w.workloads.sharing(istio.MeshNamespace, known.Selector) {
+		one.offerPolicies(found)
+	}
+	if len(found) == 0 {
+		return
+	}
+	neighbours := make([]policy.Neighbour, 0, len(found))
+	for _, authorizer := range sortedKeys(found) {
+		neighbours = append(neighbours, found[authorizer])
+	}
+	if facts.Neighbours == nil {
+		facts.Neighbours = map[types.NamespacedName][]policy.Neighbour{}
+	}
+	facts.Neighbours[service] = neighbours
+}
+
+func (w *workload) offerPolicies(found map[string]policy.Neighbour) {
+	for name, provider := range w.policies {
+		offer(found, policy.Neighbour{Object: fmt.Sprintf("AuthorizationPolicy %s", name), Authorizer: provider})
+	}
+}
+
+func (w *World) addUsers(found map[string]policy.Neighbour, self, service types.NamespacedName) {
+	for _, users := range w.users.byService[service] {
+		if other, exists := users.names.otherThan(self, service.Namespace); exists {
+			offer(found, policy.Neighbour{
+				Object: fmt.Sprintf("APIRule %s", other), Authorizer: users.authorizer, Foreign: other.Namespace != service.Namespace,
+			})
+		}
+	}
+}
+
+// offer keeps one of several objects with one authorizer: one of the Service's own
+// namespace before the others, and then the first by name, so that the same world
+// always gives the same sentence.
+func offer(found map[string]policy.Neighbour, one policy.Neighbour) {
+	known, exists := found[one.Authorizer]
+	if !exists || known.Foreign && !one.Foreign || known.Foreign == one.Foreign && one.Object < known.Object {
+		found[one.Authorizer] = one
+	}
+}

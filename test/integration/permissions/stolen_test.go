@@ -1,0 +1,121 @@
+// Copyright The extauth-guard Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package permissions_test
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/dynamic"
+
+	"github.com/extauth-guard/extauth-guard/test/harness/chart"
+)
+
+// What somebody can do who has the token of the webhook, tried with the objects of
+// the chart on a real API server.
+func TestAStolenTokenOfTheWebhook(t *testing.T) {
+	s := newStage(t, policyReports())
+	rendering, err := chart.Render(chart.Options{Values: chart.WithImage(map[string]any{})})
+	require.NoError(t, err)
+	objects, err := rendering.Objects()
+	require.NoError(t, err)
+	resources := map[string]string{
+		"ClusterRole": "clusterroles", "ClusterRoleBinding": "clusterrolebindings", "Role": "roles", "RoleBinding": "rolebindings",
+		"MutatingWebhookConfiguration": "mutatingwebhookconfigurations", "ValidatingWebhookConfiguration": "validatingwebhookconfigurations",
+		"ValidatingAdmissionPolicy": "validatingadmissionpolicies", "ValidatingAdmissionPolicyBinding": "validatingadmissionpolicybindings",
+	}
+	for _, object := range objects {
+		if resource, wanted := resources[object.GetKind()]; wanted {
+			_, err := at(s.untyped, object.GroupVersionKind().GroupVersion().WithResource(resource), object.GetNamespace()).Create(t.Context(), object, metav1.CreateOptions{})
+			require.NoError(t, err)
+		}
+	}
+	s.apply(t, `{apiVersion: v1, kind: Service, metadata: {name: web, namespace: shop}, spec: {ports: [{port: 80}], selector: {app: web}}}`)
+	thief, err := dynamic.NewForConfig(s.plane.AsServiceAccount(chart.Namespace, "extauth-guard"))
+	require.NoError(t, err)
+	admission := func(kind string) schema.GroupVersionResource {
+		return schema.GroupVersionResource{Group: "admissionregistration.k8s.io", Version: "v1", Resource: kind}
+	}
+	mutating, validating := admission("mutatingwebhookconfigurations"), admission("validatingwebhookconfigurations")
+	patch := func(resource schema.GroupVersionResource, namespace, name, operations string) error {
+		_, err := at(thief, resource, namespace).Patch(t.Context(), name, types.JSONPatchType, []byte(operations), metav1.PatchOptions{DryRun: []string{metav1.DryRunAll}})
+		return err
+	}
+	require.Eventually(t, func() bool { // the API server learns of policies and roles by watches
+		return patch(mutating, "", "extauth-guard", bundle("QUFB")) == nil &&
+			apierrors.IsForbidden(patch(mutating, "", "extauth-guard", replaced("/webhooks/0/timeoutSeconds", 9)))
+	}, patience, glance, "the authority is the one thing that it has to write")
+	require.NoError(t, patch(validating, "", "extauth-guard", bundle("QUFB")))
+
+	const pinned = "may change nothing of its webhook configurations but clientConfig.caBundle"
+	for name, operations := range map[string]string{
+		"everything is sent to it":       replaced("/webhooks/0/rules", []any{map[string]any{"apiGroups": []any{"*"}, "apiVersions": []any{"*"}, "resources": []any{"*/*"}, "operations": []any{"*"}}}),
+		"to another server":              `[{"op":"remove","path":"/webhooks/0/clientConfig/service"},{"op":"add","path":"/webhooks/0/clientConfig/url","value":"https://evil.example.com/x"}]`,
+		"to another Service":             replaced("/webhooks/0/clientConfig/service/namespace", "shop"),
+		"without conditions":             `[{"op":"remove","path":"/webhooks/0/matchConditions"}]`,
+		"of all namespaces":              replaced("/webhooks/0/namespaceSelector", map[string]any{}),
+		"only of some objects":           replaced("/webhooks/0/objectSelector", map[string]any{"matchLabels": map[string]any{"a": "b"}}),
+		"in versions that are converted": replaced("/webhooks/0/matchPolicy", "Equivalent"),
+		"and may fail":                   replaced("/webhooks/0/failurePolicy", "Ignore"),
+		"with another webhook":           `[{"op":"copy","from":"/webhooks/0","path":"/webhooks/1"},{"op":"replace","path":"/webhooks/1/name","value":"a.b.c"}]`,
+		"with none":                      replaced("/webhooks", []any{}),
+		"under another label":            `[{"op":"add","path":"/metadata/labels/a","value":"b"}]`,
+		"and is collected as garbage":    `[{"op":"add","path":"/metadata/ownerReferences","value":[{"apiVersion":"v1","kind":"ConfigMap","name":"a","uid":"b"}]}]`,
+	} {
+		t.Run(name, func(t *testing.T) {
+			for kind, resource := range map[string]schema.GroupVersionResource{"mutating": mutating, "validating": validating} {
+				if name == "and may fail" && kind == "mutating" {
+					continue // it may anyway
+				}
+				err := patch(resource, "", "extauth-guard", operations)
+				assert.ErrorContains(t, err, pinned, kind)
+			}
+		})
+	}
+	t.Run("nobody else is pinned", func(t *testing.T) {
+		_, err := s.untyped.Resource(mutating).Patch(t.Context(), "extauth-guard", types.JSONPatchType, []byte(replaced("/webhooks/0/timeoutSeconds", 9)), metav1.PatchOptions{})
+		assert.NoError(t, err)
+	})
+	t.Run("RBAC refuses the rest", func(t *testing.T) {
+		services := schema.GroupVersionResource{Version: "v1", Resource: "services"}
+		assert.True(t, apierrors.IsForbidden(patch(services, "shop", "web", replaced("/spec/selector", map[string]any{"app": "evil"}))), "a Service is pointed elsewhere")
+		assert.True(t, apierrors.IsForbidden(patch(services, "shop", "web", `[{"op":"add","path":"/metadata/annotations","value":{"a":"b"}}]`)), "or annotated")
+		assert.True(t, apierrors.IsForbidden(patch(admission("validatingadmissionpolicies"), "", "pinned.extauth-guard.extauth-guard.io", `[]`)), "its own policy is changed")
+		for _, resource := range []schema.GroupVersionResource{mutating, admission("validatingadmissionpolicybindings")} {
+			err := thief.Resource(resource).Delete(context.WithoutCancel(t.Context()), "extauth-guard", metav1.DeleteOptions{})
+			assert.True(t, apierrors.IsForbidden(err), "%s: %v", resource.Resource, err)
+		}
+		secrets := schema.GroupVersionResource{Version: "v1", Resource: "secrets"}
+		_, err := thief.Resource(secrets).Namespace("kube-system").List(t.Context(), metav1.ListOptions{})
+		assert.True(t, apierrors.IsForbidden(err), "%v", err)
+	})
+}
+
+func at(client dynamic.Interface, resource schema.GroupVersionResource, namespace string) dynamic.ResourceInterface {
+	if namespace == "" {
+		return client.Resource(resource)
+	}
+	return client.Resource(resource).Namespace(namespace)
+}
+
+// bundle is a patch that writes an authority.
+func bundle(authority string) string {
+	return fmt.Sprintf(`[{"op":"add","path":"/webhooks/0/clientConfig/caBundle","value":%q}]`, authority)
+}
+
+func replaced(path string, value any) string {
+	raw, err := json.Marshal([]any{map[string]any{"op": "replace", "path": path, "value": value}})
+	if err != nil {
+		panic(err)
+	}
+	return string(raw)
+}
