@@ -54,9 +54,9 @@ func open(ctx context.Context) (_ *stage, err error) {
 		return nil, fmt.Errorf("building the webhook binary: %w", err)
 	}
 	fmt.Println("Starting etcd and kube-apiserver …")
-	crds := filepath.Join(root, "test", "testdata", "crds")
+	crds := filepath.Join(root, "pkg", "crd", "kyma")
 	s.plane, err = controlplane.Start(ctx, controlplane.Options{
-		CRDs:     []string{crds, filepath.Join(crds, "optional"), filepath.Join(root, "config", "crd")},
+		CRDs:     []string{crds, filepath.Join(root, "test", "testdata", "crds", "optional"), filepath.Join(root, "config", "crd")},
 		Progress: os.Stderr,
 	})
 	if err != nil {

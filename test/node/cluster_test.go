@@ -81,7 +81,7 @@ func newCluster(t *testing.T, kyma func(ctx context.Context, c *cluster), sideca
 	c.untyped, err = dynamic.NewForConfig(c.config)
 	require.NoError(t, err)
 	_, err = envtest.InstallCRDs(c.config, envtest.CRDInstallOptions{
-		Paths: []string{checkout.Path(t, "test/testdata/crds")}, ErrorIfPathMissing: true, CRDs: []*apiextensionsv1.CustomResourceDefinition{},
+		Paths: []string{checkout.Path(t, "pkg/crd/kyma")}, ErrorIfPathMissing: true, CRDs: []*apiextensionsv1.CustomResourceDefinition{},
 	})
 	require.NoError(t, err)
 	for _, name := range []string{"kyma-system", "istio-system", chart.Namespace} {

@@ -56,7 +56,7 @@ func openPlane(ctx context.Context, root, directory string, programs programs, c
 		return nil, err
 	}
 	p.control, err = controlplane.Start(ctx, controlplane.Options{
-		CRDs:     []string{filepath.Join(root, "test", "testdata", "crds")},
+		CRDs:     []string{filepath.Join(root, "pkg", "crd", "kyma")},
 		Progress: os.Stderr,
 	})
 	if err != nil {

@@ -69,9 +69,9 @@ func fill(ctx context.Context, objects int) (_ *cluster, err error) {
 	if err != nil {
 		return nil, err
 	}
-	crds := filepath.Join(root, "test", "testdata", "crds")
+	crds := filepath.Join(root, "pkg", "crd", "kyma")
 	c := &cluster{objects: objects}
-	c.plane, err = controlplane.Start(ctx, controlplane.Options{CRDs: []string{crds, filepath.Join(crds, "optional"), filepath.Join(root, "config", "crd")}})
+	c.plane, err = controlplane.Start(ctx, controlplane.Options{CRDs: []string{crds, filepath.Join(root, "test", "testdata", "crds", "optional"), filepath.Join(root, "config", "crd")}})
 	if err != nil {
 		return nil, err
 	}

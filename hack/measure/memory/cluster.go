@@ -75,7 +75,7 @@ func (c *cluster) fill(ctx context.Context, directory string) error {
 	if err != nil {
 		return err
 	}
-	c.plane, err = controlplane.Start(ctx, controlplane.Options{CRDs: []string{filepath.Join(root, "test", "testdata", "crds")}})
+	c.plane, err = controlplane.Start(ctx, controlplane.Options{CRDs: []string{filepath.Join(root, "pkg", "crd", "kyma")}})
 	if err != nil {
 		return err
 	}

@@ -71,7 +71,7 @@ func build(ctx context.Context) (_ *world, err error) {
 	}
 	w.shipped, w.movable = filepath.Join(directory, "webhook"), filepath.Join(directory, "movable")
 	w.plane, err = controlplane.Start(ctx, controlplane.Options{CRDs: []string{
-		filepath.Join(root, "test", "testdata", "crds"), filepath.Join(root, "config", "crd", "extauth-guard.io_extauthpolicies.yaml"),
+		filepath.Join(root, "pkg", "crd", "kyma"), filepath.Join(root, "config", "crd", "extauth-guard.io_extauthpolicies.yaml"),
 	}})
 	if err != nil {
 		return nil, err

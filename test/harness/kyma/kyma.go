@@ -65,7 +65,7 @@ func Start(t testing.TB) *Cluster {
 	c := &Cluster{t: t, directory: t.TempDir()}
 	var err error
 	c.Plane, err = controlplane.Start(t.Context(), controlplane.Options{CRDs: []string{
-		checkout.Path(t, "test/testdata/crds"), checkout.Path(t, "test/testdata/crds/optional"), checkout.Path(t, "config/crd"),
+		checkout.Path(t, "pkg/crd/kyma"), checkout.Path(t, "test/testdata/crds/optional"), checkout.Path(t, "config/crd"),
 	}})
 	require.NoError(t, err)
 	t.Cleanup(func() { assert.NoError(t, c.Plane.Stop()) })

@@ -78,8 +78,8 @@ func run(m *testing.M) int {
 	}
 	defer func() { _ = os.RemoveAll(folder) }()
 	auditLog = filepath.Join(folder, "audit.log")
-	crds := filepath.Join(root, "test", "testdata", "crds")
-	plane, err = controlplane.Start(ctx, controlplane.Options{CRDs: []string{crds, filepath.Join(crds, "optional")}, AuditLog: auditLog})
+	crds := filepath.Join(root, "pkg", "crd", "kyma")
+	plane, err = controlplane.Start(ctx, controlplane.Options{CRDs: []string{crds, filepath.Join(root, "test", "testdata", "crds", "optional")}, AuditLog: auditLog})
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		return 1

@@ -59,7 +59,7 @@ func newCluster(t *testing.T, crds ...string) *cluster {
 	c := &cluster{audit: filepath.Join(t.TempDir(), "audit.log")}
 	var err error
 	c.plane, err = controlplane.Start(t.Context(), controlplane.Options{
-		CRDs:     append([]string{checkout.Path(t, "test/testdata/crds")}, crds...),
+		CRDs:     append([]string{checkout.Path(t, "pkg/crd/kyma")}, crds...),
 		AuditLog: c.audit,
 	})
 	require.NoError(t, err)

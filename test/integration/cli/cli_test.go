@@ -150,7 +150,7 @@ func content(object *unstructured.Unstructured) map[string]any {
 func open(t *testing.T) (stage, *controlplane.ControlPlane) {
 	t.Helper()
 	plane, err := controlplane.Start(t.Context(), controlplane.Options{CRDs: []string{
-		checkout.Path(t, "test/testdata/crds"), checkout.Path(t, "test/testdata/crds/optional"), checkout.Path(t, "config/crd"),
+		checkout.Path(t, "pkg/crd/kyma"), checkout.Path(t, "test/testdata/crds/optional"), checkout.Path(t, "config/crd"),
 	}})
 	require.NoError(t, err)
 	t.Cleanup(func() { assert.NoError(t, plane.Stop()) })

@@ -70,7 +70,7 @@ func TestTheAPIServerShowsItsCertificate(t *testing.T) {
 	admission := file("admission.yaml", fmt.Appendf(nil, admissionConfiguration, file("kubeconfig", kubeconfig)))
 
 	plane, err := controlplane.Start(t.Context(), controlplane.Options{
-		CRDs:           []string{checkout.Path(t, "test/testdata/crds"), checkout.Path(t, "config/crd/extauth-guard.io_extauthpolicies.yaml")},
+		CRDs:           []string{checkout.Path(t, "pkg/crd/kyma"), checkout.Path(t, "config/crd/extauth-guard.io_extauthpolicies.yaml")},
 		APIServerFlags: map[string][]string{"admission-control-config-file": {admission}},
 	})
 	require.NoError(t, err)

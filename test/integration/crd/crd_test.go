@@ -2,7 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // Package crd_test proves, on a real API server, what this project believes about
-// the CRDs of Kyma: the CRDs under test/testdata/crds, which the other tests use,
+// the CRDs of Kyma: the CRDs under pkg/crd/kyma, which the other tests use,
 // accept and refuse what Kyma's own do, in the same words.
 package crd_test
 
@@ -38,7 +38,7 @@ func TestMain(m *testing.M) {
 func TestCRDs(t *testing.T) {
 	t.Run("ours", func(t *testing.T) {
 		t.Parallel()
-		ask(t, checkout.Path(t, "test/testdata/crds"))
+		ask(t, checkout.Path(t, "pkg/crd/kyma"))
 	})
 	t.Run("Kyma's", func(t *testing.T) {
 		t.Parallel()

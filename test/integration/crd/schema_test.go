@@ -27,11 +27,11 @@ func TestOurCRDsAreKymasButForTheWords(t *testing.T) {
 		open []string
 	}{
 		"APIRule": {
-			ours:  "test/testdata/crds/apirules.gateway.kyma-project.io.yaml",
+			ours:  "pkg/crd/kyma/apirules.gateway.kyma-project.io.yaml",
 			kymas: "kyma-crds/gateway.kyma-project.io_apirules.yaml",
 		},
 		"Istio": {
-			ours:  "test/testdata/crds/istios.operator.kyma-project.io.yaml",
+			ours:  "pkg/crd/kyma/istios.operator.kyma-project.io.yaml",
 			kymas: "kyma-crds/operator.kyma-project.io_istios.yaml",
 			open:  []string{"components", "experimental"},
 		},

@@ -60,7 +60,7 @@ func limited(t *testing.T, directory, binary string) string {
 func TestHostileInputs(t *testing.T) {
 	directory := t.TempDir()
 	plane, err := controlplane.Start(t.Context(), controlplane.Options{
-		CRDs: []string{checkout.Path(t, "test/testdata/crds"), checkout.Path(t, "config/crd/extauth-guard.io_extauthpolicies.yaml")},
+		CRDs: []string{checkout.Path(t, "pkg/crd/kyma"), checkout.Path(t, "config/crd/extauth-guard.io_extauthpolicies.yaml")},
 	})
 	require.NoError(t, err)
 	t.Cleanup(func() { assert.NoError(t, plane.Stop()) })

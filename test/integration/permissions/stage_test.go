@@ -89,7 +89,7 @@ func newStage(t *testing.T, reports reportKind) *stage {
 	s := &stage{reportKind: reports}
 	var err error
 	s.plane, err = controlplane.Start(t.Context(), controlplane.Options{CRDs: []string{
-		checkout.Path(t, "test/testdata/crds"), checkout.Path(t, "test/testdata/crds/optional"), checkout.Path(t, reports.crd),
+		checkout.Path(t, "pkg/crd/kyma"), checkout.Path(t, "test/testdata/crds/optional"), checkout.Path(t, reports.crd),
 		checkout.Path(t, "config/crd/extauth-guard.io_extauthpolicies.yaml"),
 	}})
 	require.NoError(t, err)

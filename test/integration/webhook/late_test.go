@@ -18,7 +18,7 @@ import (
 // Istio CR, and without that of AuthorizationPolicies.
 func TestIstioModuleComesLater(t *testing.T) {
 	t.Parallel()
-	s := newStage(t, "", checkout.Path(t, "test/testdata/crds/apirules.gateway.kyma-project.io.yaml"))
+	s := newStage(t, "", checkout.Path(t, "pkg/crd/kyma/apirules.gateway.kyma-project.io.yaml"))
 	namespace := s.namespace(t)
 
 	err := s.ask(t.Context(), t, "oauth2-proxy")
@@ -26,7 +26,7 @@ func TestIstioModuleComesLater(t *testing.T) {
 	assert.ErrorContains(t, err, "there is no Istio CR in the namespace kyma-system")
 	s.create(t, apiRuleResource(), namespace, apiRule("v2", namespace, "jwt", "", jwt))
 
-	require.NoError(t, s.plane.InstallCRDs(checkout.Path(t, "test/testdata/crds/istios.operator.kyma-project.io.yaml")))
+	require.NoError(t, s.plane.InstallCRDs(checkout.Path(t, "pkg/crd/kyma/istios.operator.kyma-project.io.yaml")))
 	s.create(t, namespaces(), "", `{apiVersion: v1, kind: Namespace, metadata: {name: kyma-system}}`)
 	s.createIstio(t)
 	require.NoError(t, s.ask(t.Context(), t, "oauth2-proxy"), "one live read has to do")

@@ -32,7 +32,7 @@ const world = "testdata/world.yaml"
 func TestWebhooks(t *testing.T) {
 	t.Run("ours", func(t *testing.T) {
 		t.Parallel()
-		suite(t, checkout.Path(t, "test/testdata/crds"))
+		suite(t, checkout.Path(t, "pkg/crd/kyma"))
 	})
 	t.Run("Kyma's", func(t *testing.T) {
 		t.Parallel()
