@@ -7,12 +7,14 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/dynamic"
@@ -24,21 +26,7 @@ import (
 // the chart on a real API server.
 func TestAStolenTokenOfTheWebhook(t *testing.T) {
 	s := newStage(t, policyReports())
-	rendering, err := chart.Render(chart.Options{Values: chart.WithImage(map[string]any{})})
-	require.NoError(t, err)
-	objects, err := rendering.Objects()
-	require.NoError(t, err)
-	resources := map[string]string{
-		"ClusterRole": "clusterroles", "ClusterRoleBinding": "clusterrolebindings", "Role": "roles", "RoleBinding": "rolebindings",
-		"MutatingWebhookConfiguration": "mutatingwebhookconfigurations", "ValidatingWebhookConfiguration": "validatingwebhookconfigurations",
-		"ValidatingAdmissionPolicy": "validatingadmissionpolicies", "ValidatingAdmissionPolicyBinding": "validatingadmissionpolicybindings",
-	}
-	for _, object := range objects {
-		if resource, wanted := resources[object.GetKind()]; wanted {
-			_, err := at(s.untyped, object.GroupVersionKind().GroupVersion().WithResource(resource), object.GetNamespace()).Create(t.Context(), object, metav1.CreateOptions{})
-			require.NoError(t, err)
-		}
-	}
+	s.install(t, map[string]any{})
 	s.apply(t, `{apiVersion: v1, kind: Service, metadata: {name: web, namespace: shop}, spec: {ports: [{port: 80}], selector: {app: web}}}`)
 	thief, err := dynamic.NewForConfig(s.plane.AsServiceAccount(chart.Namespace, "extauth-guard"))
 	require.NoError(t, err)
@@ -98,6 +86,142 @@ func TestAStolenTokenOfTheWebhook(t *testing.T) {
 		_, err := thief.Resource(secrets).Namespace("kube-system").List(t.Context(), metav1.ListOptions{})
 		assert.True(t, apierrors.IsForbidden(err), "%v", err)
 	})
+}
+
+// install creates what the chart renders that says what an account may do.
+func (s *stage) install(t *testing.T, values map[string]any) {
+	t.Helper()
+	rendering, err := chart.Render(chart.Options{Values: chart.WithImage(values)})
+	require.NoError(t, err)
+	objects, err := rendering.Objects()
+	require.NoError(t, err)
+	hooks, err := rendering.HookObjects()
+	require.NoError(t, err)
+	resources := map[string]string{
+		"ClusterRole": "clusterroles", "ClusterRoleBinding": "clusterrolebindings", "Role": "roles", "RoleBinding": "rolebindings",
+		"MutatingWebhookConfiguration": "mutatingwebhookconfigurations", "ValidatingWebhookConfiguration": "validatingwebhookconfigurations",
+		"ValidatingAdmissionPolicy": "validatingadmissionpolicies", "ValidatingAdmissionPolicyBinding": "validatingadmissionpolicybindings",
+	}
+	created := map[string]bool{}
+	for _, object := range append(objects, hooks...) {
+		id := object.GetKind() + " " + object.GetNamespace() + "/" + object.GetName()
+		if resource, wanted := resources[object.GetKind()]; wanted && !created[id] {
+			created[id] = true
+			_, err := at(s.untyped, object.GroupVersionKind().GroupVersion().WithResource(resource), object.GetNamespace()).Create(t.Context(), object, metav1.CreateOptions{})
+			require.NoError(t, err, id)
+		}
+	}
+}
+
+// attempt is something that a thief tries.
+type attempt struct {
+	verb      string
+	group     string
+	version   string
+	resource  string
+	namespace string
+	name      string
+}
+
+// by tries it as a dry run, and returns what the API server says.
+func (a attempt) by(ctx context.Context, thief dynamic.Interface) error {
+	resource := at(thief, schema.GroupVersionResource{Group: a.group, Version: a.version, Resource: a.resource}, a.namespace)
+	dry := []string{metav1.DryRunAll}
+	var err error
+	switch a.verb {
+	case "get":
+		_, err = resource.Get(ctx, a.name, metav1.GetOptions{})
+	case "list":
+		_, err = resource.List(ctx, metav1.ListOptions{})
+	case "delete":
+		err = resource.Delete(ctx, a.name, metav1.DeleteOptions{DryRun: dry})
+	case "patch":
+		_, err = resource.Patch(ctx, a.name, types.MergePatchType, []byte(`{"metadata":{"annotations":{"a":"b"}}}`), metav1.PatchOptions{DryRun: dry})
+	case "create":
+		object := &unstructured.Unstructured{Object: map[string]any{"metadata": map[string]any{"name": a.name}}}
+		object.SetGroupVersionKind(schema.GroupVersionKind{Group: a.group, Version: a.version, Kind: "Any"})
+		_, err = resource.Create(ctx, object, metav1.CreateOptions{DryRun: dry})
+	default:
+		err = fmt.Errorf("the verb %s is not known here", a.verb)
+	}
+	return err
+}
+
+// What somebody can do who has the token of the bootstrap job or of helm test. What is
+// permitted may fail for another reason than permissions: the object is made up.
+func TestAStolenTokenOfTheHooks(t *testing.T) {
+	s := newStage(t, policyReports())
+	s.namespace(t, "tests", nil)
+	s.install(t, map[string]any{
+		"tests": map[string]any{"namespace": "tests"},
+		"bootstrap": map[string]any{"enabled": true, "config": map[string]any{
+			"issuer": map[string]any{"url": "https://issuer.example.com"}, "credentials": map[string]any{"name": "client"},
+			"proxy":     map[string]any{"chart": map[string]any{"digest": "sha256:" + strings.Repeat("0", 64)}},
+			"selfCheck": map[string]any{"namespace": "tests"},
+		}},
+	})
+	const (
+		registration = "admissionregistration.k8s.io"
+		rbac         = "rbac.authorization.k8s.io"
+		kyma         = "gateway.kyma-project.io"
+		security     = "security.istio.io"
+	)
+	// What nobody may who has one of these tokens.
+	never := []attempt{
+		{"patch", registration, "v1", "validatingwebhookconfigurations", "", "extauth-guard"},
+		{"delete", registration, "v1", "mutatingwebhookconfigurations", "", "extauth-guard"},
+		{"create", registration, "v1", "mutatingwebhookconfigurations", "", "evil"},
+		{"delete", registration, "v1", "validatingadmissionpolicybindings", "", "pinned.extauth-guard.extauth-guard.io"},
+		{"create", rbac, "v1", "clusterrolebindings", "", "evil"},
+		{"patch", rbac, "v1", "clusterroles", "", "extauth-guard-bootstrap"},
+		{"patch", rbac, "v1", "roles", "oauth2-proxy", "extauth-guard-bootstrap"},
+		{"get", "", "v1", "secrets", chart.Namespace, "extauth-guard-tls"},
+		{"list", "", "v1", "secrets", "kube-system", ""},
+		{"list", "", "v1", "secrets", "shop", ""},
+		{"create", "", "v1", "pods", chart.Namespace, "evil"},
+		{"create", "", "v1", "pods", "oauth2-proxy", "evil"},
+		{"create", "apps", "v1", "deployments", chart.Namespace, "evil"},
+		{"create", "apps", "v1", "deployments", "kube-system", "evil"},
+		{"patch", "", "v1", "namespaces", "", "shop"},
+		{"delete", "", "v1", "namespaces", "", "shop"},
+		{"patch", "", "v1", "services", "shop", "web"},
+		{"create", kyma, "v2", "apirules", "shop", "evil"},
+		{"patch", kyma, "v2", "apirules", "shop", "web"},
+		{"delete", kyma, "v2", "apirules", "shop", "web"},
+		{"create", security, "v1", "authorizationpolicies", "shop", "evil"},
+		{"delete", "operator.kyma-project.io", "v1alpha2", "istios", "kyma-system", "default"},
+		{"patch", "extauth-guard.io", "v1alpha1", "extauthpolicies", "", "all"},
+		{"patch", "apiextensions.k8s.io", "v1", "customresourcedefinitions", "", "extauthpolicies.extauth-guard.io"},
+	}
+	for account, can := range map[string][]attempt{
+		"extauth-guard-bootstrap": {
+			{"patch", "operator.kyma-project.io", "v1alpha2", "istios", "kyma-system", "default"},
+			{"create", "apps", "v1", "deployments", "oauth2-proxy", "evil"},
+			{"list", "", "v1", "secrets", "oauth2-proxy", ""},
+			{"create", "", "v1", "namespaces", "", "evil"},
+			{"create", kyma, "v2", "apirules", "tests", "evil"},
+		},
+		"extauth-guard-test": {{"create", kyma, "v2", "apirules", "tests", "evil"}},
+	} {
+		thief, err := dynamic.NewForConfig(s.plane.AsServiceAccount(chart.Namespace, account))
+		require.NoError(t, err)
+		for _, one := range can { // the API server learns of roles by watches
+			require.Eventually(t, func() bool { return !apierrors.IsForbidden(one.by(t.Context(), thief)) }, patience, glance, "%s can %+v", account, one)
+		}
+		for _, one := range never {
+			assert.True(t, apierrors.IsForbidden(one.by(t.Context(), thief)), "%s cannot %+v", account, one)
+		}
+	}
+	thief, err := dynamic.NewForConfig(s.plane.AsServiceAccount(chart.Namespace, "extauth-guard-test"))
+	require.NoError(t, err)
+	for _, one := range []attempt{
+		{"list", "", "v1", "secrets", "oauth2-proxy", ""},
+		{"create", "apps", "v1", "deployments", "oauth2-proxy", "evil"},
+		{"patch", "operator.kyma-project.io", "v1alpha2", "istios", "kyma-system", "default"},
+		{"list", kyma, "v2", "apirules", "tests", ""},
+	} {
+		assert.True(t, apierrors.IsForbidden(one.by(t.Context(), thief)), "extauth-guard-test cannot %+v", one)
+	}
 }
 
 func at(client dynamic.Interface, resource schema.GroupVersionResource, namespace string) dynamic.ResourceInterface {
