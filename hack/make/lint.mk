@@ -7,7 +7,7 @@ fmt: ## Format Go code and order imports.
 
 .PHONY: lint
 lint: ## Run the linters of .golangci.yaml.
-	$(GOLANGCI_LINT) run
+	$(GOLANGCI_LINT) run --allow-parallel-runners
 
 .PHONY: lint-fix
 lint-fix: ## Let the linters repair what they can.

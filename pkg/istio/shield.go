@@ -27,6 +27,24 @@ func (s Shield) Covers(host string) bool {
 	})
 }
 
+// ShieldSpec returns the spec of an AuthorizationPolicy that refuses, at Kyma's ingress
+// gateway, every request for a host of a domain that brings one of the headers itself.
+// [ParseShields] reads it.
+func ShieldSpec(domain string, headers []string) map[string]any {
+	rules := make([]any, 0, len(headers))
+	for _, header := range headers {
+		rules = append(rules, map[string]any{
+			"to":   []any{map[string]any{"operation": map[string]any{"hosts": []any{"*." + domain}}}},
+			"when": []any{map[string]any{"key": "request.headers[" + header + "]", "values": []any{"*"}}},
+		})
+	}
+	return map[string]any{
+		"action":   "DENY",
+		"selector": map[string]any{"matchLabels": map[string]any{"istio": "ingressgateway"}},
+		"rules":    rules,
+	}
+}
+
 // ParseShields returns the headers that an AuthorizationPolicy keeps out at Kyma's
 // ingress gateway. It takes a rule only if it can tell that nothing but the header and
 // the host decides; for every other rule it returns nothing.

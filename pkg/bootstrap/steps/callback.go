@@ -24,7 +24,7 @@ import (
 // Its APIRule has to be open (noAuth): who comes there has no session yet. That
 // APIRule makes Kyma allow the ingress gateway alone, so a policy of ours lets
 // the workloads' sidecars in, too; else every check would get 403. The shield is the
-// other half of a flow with identity headers, see [callback.shield].
+// other half of a flow with identity headers, see [istio.ShieldSpec].
 type callback struct{ Environment }
 
 // Name is "callback".
@@ -142,7 +142,9 @@ func (c *callback) objects(ctx context.Context) ([]*unstructured.Unstructured, s
 	for _, object := range names {
 		object.SetLabels(map[string]string{managedBy: Owner})
 	}
-	names[0].Object["spec"] = c.shield(domain)
+	// Envoy replaces only the headers that the proxy answers with; one that it leaves out,
+	// such as the groups of somebody without any, would reach the workload as it was sent.
+	names[0].Object["spec"] = istio.ShieldSpec(domain, oauth2proxy.IdentityHeaders())
 	names[1].Object["spec"] = map[string]any{
 		"action": "ALLOW",
 		"selector": map[string]any{"matchLabels": map[string]any{
@@ -163,24 +165,6 @@ func (c *callback) objects(ctx context.Context) ([]*unstructured.Unstructured, s
 		}},
 	}
 	return names, host, nil
-}
-
-// shield refuses at the ingress gateway whatever brings an identity header itself.
-// Envoy replaces only the headers that the proxy answers with; one that it leaves out,
-// such as the groups of somebody without any, would reach the workload as it was sent.
-func (c *callback) shield(domain string) map[string]any {
-	var rules []any
-	for _, header := range oauth2proxy.IdentityHeaders() {
-		rules = append(rules, map[string]any{
-			"to":   []any{map[string]any{"operation": map[string]any{"hosts": strings2any("*." + domain)}}},
-			"when": []any{map[string]any{"key": "request.headers[" + header + "]", "values": strings2any("*")}},
-		})
-	}
-	return map[string]any{
-		"action":   "DENY",
-		"selector": map[string]any{"matchLabels": map[string]any{"istio": "ingressgateway"}},
-		"rules":    rules,
-	}
 }
 
 // taken names who else has the host: an APIRule, or a VirtualService that does

@@ -3,8 +3,8 @@
 
 // Command istiod says what istiod would do: it reads worlds, one as JSON on each
 // line, and prints for each what istiod's own selection of policies and its own
-// builder of CUSTOM actions make of it. Nothing here decides anything; it is a
-// module of its own because of what it depends on.
+// builder of filters make of it, and what those filters do with requests. Nothing
+// here decides anything; it is a module of its own because of what it depends on.
 package main
 
 import (
@@ -37,6 +37,8 @@ import (
 type world struct {
 	World   string            `json:"world"`
 	Objects []json.RawMessage `json:"objects"`
+	// Requests are sent to Pods of the world.
+	Requests []request `json:"requests"`
 }
 
 // verdict is what istiod makes of a world.
@@ -50,6 +52,8 @@ type verdict struct {
 	// Providers says of each authorizer whether istiod takes it.
 	Providers map[string]bool `json:"providers"`
 	Pods      []pod           `json:"pods"`
+	// Outcomes are those of the requests, in their order.
+	Outcomes []outcome `json:"outcomes,omitempty"`
 }
 
 // pod is what acts on one Pod.
@@ -148,6 +152,13 @@ func judge(read world) (verdict, error) {
 	}
 	for _, one := range held.pods {
 		judged.Pods = append(judged.Pods, held.judge(one))
+	}
+	for _, one := range read.Requests {
+		said, err := held.answer(one)
+		if err != nil {
+			return verdict{}, fmt.Errorf("answering %s %s%s: %w", one.Method, one.Host, one.Path, err)
+		}
+		judged.Outcomes = append(judged.Outcomes, said)
 	}
 	return judged, nil
 }
