@@ -33,22 +33,25 @@ func TestHostileInputsCostInProportion(t *testing.T) {
 	answering := handlers(decider(world()))
 	for _, input := range inputs {
 		t.Run(input.Name, func(t *testing.T) {
-			few, many := allocated(t, answering[input.Hook], input, input.N), allocated(t, answering[input.Hook], input, 4*input.N)
-			assert.LessOrEqual(t, many, 5*max(few, fixed), "%d bytes for %d, %d for four times as many", few, input.N, many)
+			few := allocated(t, answering[input.Hook], input, input.N, 0)
+			most := 5 * max(few, fixed)
+			many := allocated(t, answering[input.Hook], input, 4*input.N, most)
+			assert.LessOrEqual(t, many, most, "%d bytes for %d, %d for four times as many", few, input.N, many)
 		})
 	}
 }
 
 // allocated returns how many bytes answering a review of a size allocates. The
-// least of some is what nothing else in the process took part in.
-func allocated(t *testing.T, handler webhook.Handler, input hostile.Input, n int) uint64 {
+// least of some is what nothing else in the process took part in: four times, and up to
+// twenty while it is more than enough.
+func allocated(t *testing.T, handler webhook.Handler, input hostile.Input, n int, enough uint64) uint64 {
 	t.Helper()
 	review, err := input.Review(n)
 	require.NoError(t, err)
 	// A collection empties the pools of the standard library, and they are filled again.
 	defer debug.SetGCPercent(debug.SetGCPercent(-1))
 	var least uint64
-	for range 4 {
+	for i := 0; i < 4 || i < 20 && enough > 0 && least > enough; i++ {
 		request := httptest.NewRequestWithContext(t.Context(), http.MethodPost, input.Path(), bytes.NewReader(review))
 		request.Header.Set("Content-Type", "application/json")
 		answer := httptest.NewRecorder()

@@ -47,7 +47,7 @@ func emptyCluster(t *testing.T) *rest.Config {
 	server.Config.SetKeepAlivesEnabled(false) // an idle connection is none of the manager's leaks
 	server.Start()
 	t.Cleanup(server.Close)
-	return &rest.Config{Host: server.URL}
+	return &rest.Config{Host: server.URL, Transport: &http.Transport{}}
 }
 
 func localSettings(t *testing.T) guard.WebhookConfig {
@@ -120,6 +120,8 @@ func TestShutdownGoesOnServingAndLeavesNothingBehind(t *testing.T) {
 	}
 	assert.Positive(t, served, "answered while unready")
 	require.NoError(t, <-ended)
+	// A connection that was being made when its request ended waits in the pool.
+	cluster.Transport.(*http.Transport).CloseIdleConnections()
 	assert.GreaterOrEqual(t, time.Since(stopped), delay)
 	status, _ = get(client, hook)
 	assert.Zero(t, status, "the port is closed")
