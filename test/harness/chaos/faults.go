@@ -54,6 +54,8 @@ var faults = []fault{
 	{"disk full for the certificates", fullDisk, 0},
 	{"memory limit close", tightMemory, 0},
 	{"clock moved", clockMoved, 0},
+	{"flood of bodies", bodyFlood, 0},
+	{"storm of commas", commaStorm, 0},
 }
 
 // rollingUpdate replaces the replicas one by one, as a Deployment does: the
