@@ -22,6 +22,8 @@ import (
 type Decider struct {
 	Source   facts.Source
 	Settings policy.Settings
+	// Recent may be nil: what was admitted counts when the watch shows it.
+	Recent *facts.Recent
 	// ForeignNames is true if answers name objects of other namespaces. Whoever
 	// writes an APIRule may often not read those.
 	ForeignNames bool

@@ -85,7 +85,10 @@ func NewManagerAt(rest *rest.Config, settings config.WebhookConfig, by clock.Wit
 	if err := metrics.RegisterWorld(ctrlmetrics.Registry, func() metrics.World { return worldInNumbers(source.World()) }); err != nil {
 		return nil, fmt.Errorf("registering the metrics: %w", err)
 	}
-	decider := webhook.Decider{Source: source, Settings: policySettings(settings), ForeignNames: namesForeign(settings), Metrics: measured, Now: by.Now, Log: log.WithName("webhook")}
+	decider := webhook.Decider{
+		Source: source, Settings: policySettings(settings), Recent: facts.NewRecent(source.World()), ForeignNames: namesForeign(settings),
+		Metrics: measured, Now: by.Now, Log: log.WithName("webhook"),
+	}
 	if err := addControllers(mgr, rest, source, settings, by, log); err != nil {
 		return nil, err
 	}

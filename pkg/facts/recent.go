@@ -1,0 +1,204 @@
+// Copyright The extauth-guard Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package facts
+
+import (
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+
+	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/extauth-guard/extauth-guard/pkg/apirule"
+	"github.com/extauth-guard/extauth-guard/pkg/policy"
+)
+
+// What [Recent] remembers: a watch that lags behind for longer is not made up for.
+const (
+	recentFor  = 2 * time.Second
+	maxRecents = 1024
+)
+
+// Recent remembers the APIRules that this process admitted in the last moments. Two that
+// are written at once see each other here, although the watch has shown neither. It is
+// safe for several goroutines. The zero value is not usable; nil remembers nothing.
+type Recent struct {
+	world *World
+
+	mu        sync.Mutex
+	users     *users
+	workloads workloads
+	services  map[types.NamespacedName]recentService
+	entries   map[types.NamespacedName]recent
+	order     []recent // the oldest first, also of those that are forgotten
+}
+
+// recent is an APIRule that was admitted.
+type recent struct {
+	view   apirule.View
+	before []use // what the watch knew when it was admitted
+	until  time.Time
+}
+
+// recentService is a Service that admitted APIRules lead to.
+type recentService struct {
+	selector policy.Selector
+	entries  int
+}
+
+// NewRecent returns a Recent that remembers nothing yet. world tells what the watch has
+// shown in the meantime.
+func NewRecent(world *World) *Recent {
+	return &Recent{
+		world: world, users: newUsers(), workloads: workloads{},
+		services: map[types.NamespacedName]recentService{}, entries: map[types.NamespacedName]recent{},
+	}
+}
+
+// Admit adds to the facts around view the neighbours that the watch has not shown yet, and
+// remembers view as one that is admitted, both in one step. Who then refuses view calls
+// withdraw. An APIRule whose authorizers and Services the watch knows already is not
+// remembered, and neither is one whose name is still to be generated.
+func (r *Recent) Admit(view apirule.View, facts *policy.Facts, now time.Time) (withdraw func()) {
+	if r == nil {
+		return func() {}
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.expire(now)
+	done := map[types.NamespacedName]bool{}
+	for _, rule := range view.Rules {
+		if !done[rule.Service] {
+			done[rule.Service] = true
+			r.addNeighbours(facts, view.NamespacedName(), rule.Service)
+		}
+	}
+	name, before := view.NamespacedName(), r.known(view.NamespacedName())
+	r.forget(name)
+	if uses := usesOf(view); name.Name == "" || len(uses) == 0 || slices.Equal(uses, before) {
+		return func() {}
+	}
+	entry := recent{view: view, before: before, until: now.Add(recentFor)}
+	r.remember(entry, facts)
+	return func() {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		if r.entries[name].until.Equal(entry.until) {
+			r.forget(name)
+		}
+	}
+}
+
+// addNeighbours adds the APIRules that were admitted in front of the workload of a Service.
+func (r *Recent) addNeighbours(facts *policy.Facts, self, service types.NamespacedName) {
+	found := map[string]policy.Neighbour{}
+	for _, near := range r.near(service, facts.Services[service].Selector) {
+		for _, users := range r.users.byService[near] {
+			for _, other := range users.names {
+				if other != self && r.pending(other) {
+					offer(found, policy.Neighbour{
+						Object: fmt.Sprintf("APIRule %s", other), Authorizer: users.authorizer, Foreign: other.Namespace != service.Namespace,
+					})
+				}
+			}
+		}
+	}
+	if len(found) == 0 {
+		return
+	}
+	for _, known := range facts.Neighbours[service] {
+		offer(found, known)
+	}
+	neighbours := make([]policy.Neighbour, 0, len(found))
+	for _, authorizer := range sortedKeys(found) {
+		neighbours = append(neighbours, found[authorizer])
+	}
+	if facts.Neighbours == nil {
+		facts.Neighbours = map[types.NamespacedName][]policy.Neighbour{}
+	}
+	facts.Neighbours[service] = neighbours
+}
+
+// near returns a Service and those that share Pods with it.
+func (r *Recent) near(service types.NamespacedName, selector policy.Selector) []types.NamespacedName {
+	near := []types.NamespacedName{service}
+	for _, one := range r.workloads.sharing(service.Namespace, selector) {
+		for _, other := range one.services {
+			if other != service {
+				near = append(near, other)
+			}
+		}
+	}
+	return near
+}
+
+// pending is true if the watch knows of an APIRule what it knew when that was admitted. If
+// it knows something else, it has seen what was admitted, or what came later.
+func (r *Recent) pending(name types.NamespacedName) bool {
+	return slices.Equal(r.known(name), r.entries[name].before)
+}
+
+// known returns what the watch has shown of an APIRule; nil if it does not exist.
+func (r *Recent) known(name types.NamespacedName) []use {
+	view, _ := r.world.APIRule(name)
+	return usesOf(view)
+}
+
+func (r *Recent) remember(entry recent, facts *policy.Facts) {
+	r.entries[entry.view.NamespacedName()] = entry
+	r.order = append(r.order, entry)
+	r.users.add(entry.view)
+	for _, service := range protectedBy(entry.view) {
+		of, exists := r.services[service]
+		if !exists {
+			of.selector = facts.Services[service].Selector
+			r.workloads.addService(service, of.selector)
+		}
+		of.entries++
+		r.services[service] = of
+	}
+}
+
+// forget drops an APIRule; its place in the order is passed over later.
+func (r *Recent) forget(name types.NamespacedName) {
+	entry, exists := r.entries[name]
+	if !exists {
+		return
+	}
+	delete(r.entries, name)
+	r.users.remove(entry.view)
+	for _, service := range protectedBy(entry.view) {
+		of := r.services[service]
+		if of.entries--; of.entries > 0 {
+			r.services[service] = of
+			continue
+		}
+		delete(r.services, service)
+		r.workloads.removeService(service, of.selector)
+	}
+}
+
+// expire forgets what is too old, and the oldest of too many.
+func (r *Recent) expire(now time.Time) {
+	for len(r.order) > 0 && (len(r.order) >= maxRecents || !now.Before(r.order[0].until)) {
+		name := r.order[0].view.NamespacedName()
+		if r.entries[name].until.Equal(r.order[0].until) {
+			r.forget(name)
+		}
+		r.order[0] = recent{} // it keeps nothing alive
+		r.order = r.order[1:]
+	}
+}
+
+// protectedBy returns the Services that an APIRule protects, each once.
+func protectedBy(view apirule.View) []types.NamespacedName {
+	var services []types.NamespacedName
+	for _, one := range usesOf(view) {
+		if !slices.Contains(services, one.service) {
+			services = append(services, one.service)
+		}
+	}
+	return services
+}
