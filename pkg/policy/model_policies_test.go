@@ -31,6 +31,7 @@ type ruling struct {
 	spec string // for the code
 
 	elsewhere bool // it is about others
+	private   bool // but about what leads to a namespace with the label exposure: private
 	mode      policy.Severity
 	requires  string   // "", "any", or the authorizers that do
 	allowed   []string // nil: any that is registered
@@ -77,8 +78,8 @@ func rulings() map[string]ruling {
 		"the short host":   {spec: `{mode: Enforce, require: {}, match: {hosts: [cart]}}`, mode: policy.Deny, requires: "any"},
 		"another host":     {spec: `{mode: Enforce, require: {}, inject: {}, optOut: Forbidden, match: {hosts: ["*.cart.example.com", example.com, pay]}}`, elsewhere: true},
 		"another gateway":  {spec: `{mode: Enforce, require: {}, inject: {}, optOut: Forbidden, match: {hosts: ["*.example.com"], gateways: [` + other + `]}}`, elsewhere: true},
-		"another label":    {spec: `{mode: Enforce, require: {}, inject: {}, optOut: Forbidden, match: {namespaceSelector: {matchLabels: {exposure: private}}}}`, elsewhere: true},
-		"one of two parts": {spec: `{mode: Enforce, require: {}, match: {namespaceSelector: {matchLabels: {exposure: private}}, hosts: ["*.example.com"]}}`, elsewhere: true},
+		"another label":    {spec: `{mode: Enforce, require: {}, inject: {}, optOut: Forbidden, match: {namespaceSelector: {matchLabels: {exposure: private}}}}`, elsewhere: true, private: true, mode: policy.Deny, requires: "any", injects: &voice{inject: "yes"}, forbids: true},
+		"one of two parts": {spec: `{mode: Enforce, require: {}, match: {namespaceSelector: {matchLabels: {exposure: private}}, hosts: ["*.example.com"]}}`, elsewhere: true, private: true, mode: policy.Deny, requires: "any"},
 
 		"excused":          {spec: `{mode: Enforce, optOut: Forbidden, require: {}, inject: {}, ` + exempting("a", "2027-01-01", "") + `}`, mode: policy.Deny, requires: "any", injects: &voice{inject: "yes"}, forbids: true, excuses: everybody},
 		"excused once":     {spec: `{mode: Enforce, optOut: Forbidden, require: {}, inject: {}, ` + exempting("a", "2027-06-30", "/0") + `}`, mode: policy.Deny, requires: "any", injects: &voice{inject: "yes"}, forbids: true, excuses: theFirst},
@@ -134,16 +135,22 @@ func governments(t *testing.T) [][]ruling {
 // that injects and does not excuse it.
 func (w world) lastLevel(rule int) (from string, says voice) {
 	for _, one := range w.rulings {
-		if !one.elsewhere && one.injects != nil && !one.excuses(rule) {
+		if w.about(one, w.routes[rule]) && one.injects != nil && !one.excuses(rule) {
 			return "ExtAuthPolicy " + one.name, *one.injects
 		}
 	}
 	return "", voice{}
 }
 
+// about is true if a policy is about a rule: by the namespace of the APIRule, or by
+// that of the rule's Service.
+func (w world) about(one ruling, r route) bool {
+	return !one.elsewhere || one.private && r.foreign
+}
+
 // lacks is true if a rule is not what a policy requires.
 func (w world) lacks(one ruling, r route) bool {
-	if one.elsewhere || one.requires == "" || r.shape.kind == "malformed" || r.service == w.mesh.front {
+	if !w.about(one, r) || one.requires == "" || r.shape.kind == "malformed" || r.service == w.mesh.front {
 		return false
 	}
 	if r.shape.kind == "jwt" {
@@ -160,7 +167,7 @@ func (w world) lacks(one ruling, r route) bool {
 // optsOut is true if a rule is left alone against a policy.
 func (w world) optsOut(one ruling, i int, r route) bool {
 	wish := w.intended(i, r)
-	return !one.elsewhere && one.forbids && !one.excuses(i) && !wish.unreadable && wish.inject == "no" && r.service != w.mesh.front
+	return w.about(one, r) && one.forbids && !one.excuses(i) && !wish.unreadable && wish.inject == "no" && r.service != w.mesh.front
 }
 
 // ruled are the findings that policies make of one rule. Policies that require
@@ -211,7 +218,7 @@ func strategy(r route) string {
 func (w world) assessed(view apirule.View, facts policy.Facts, settings policy.Settings) string {
 	var want []string
 	for _, one := range w.rulings {
-		if one.elsewhere || (w.state.skipped != "" && w.state.skipped != policy.ControllerOwned) {
+		if !slices.ContainsFunc(w.routes, func(r route) bool { return w.about(one, r) }) && one.elsewhere || (w.state.skipped != "" && w.state.skipped != policy.ControllerOwned) {
 			continue
 		}
 		state := policy.Compliant

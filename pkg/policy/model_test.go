@@ -157,6 +157,15 @@ type route struct {
 	shape   shape
 	service string // its Service in shop
 	own     bool   // named by the rule itself, not by the spec
+	foreign bool   // the Service is in bank, which belongs to others
+}
+
+// object is the Service as it is named in sentences.
+func (r route) object() string {
+	if r.foreign {
+		return "Service bank/" + r.service
+	}
+	return "Service shop/" + r.service
 }
 
 // world is one small world with one APIRule, as it would be stored if nothing
@@ -166,6 +175,7 @@ type world struct {
 	apirule   voice
 	services  map[string]voice
 	namespace voice
+	elsewhere voice // what the namespace bank says
 	mesh      mesh
 	state     state
 	rulings   []ruling // sorted by name
@@ -194,16 +204,34 @@ type intended struct {
 	authorizers                 []string
 	replacesNoAuth, replacesJWT bool
 	unreadable                  bool
+	required                    bool // by the owner of a Service in another namespace
 }
 
 func (w world) intended(i int, r route) intended {
 	result := intended{}
 	replace := ""
+	type level struct {
+		from  string
+		says  voice
+		owner bool // of the Service, or a policy: whose word on replacing always counts
+	}
 	last, wants := w.lastLevel(i)
-	for _, near := range []struct {
-		from string
-		says voice
-	}{{"APIRule", w.apirule}, {"Service shop/" + r.service, w.services[r.service]}, {"Namespace", w.namespace}, {last, wants}} {
+	own, rest := level{"APIRule", w.apirule, false}, []level{{"Namespace", w.namespace, false}, {last, wants, true}}
+	service := level{r.object(), w.services[r.service], r.foreign}
+	levels := append([]level{own, service}, rest...)
+	if r.foreign {
+		owner := level{"Namespace bank", w.elsewhere, true}
+		asks := service.says.inject
+		if asks == "" {
+			asks = owner.says.inject
+		}
+		result.required = asks == "yes"
+		levels = append([]level{own, service, owner}, rest...)
+		if result.required {
+			levels = append([]level{service, owner, own}, rest...)
+		}
+	}
+	for _, near := range levels {
 		if len(near.says.broken) > 0 {
 			return intended{unreadable: true}
 		}
@@ -213,7 +241,7 @@ func (w world) intended(i int, r route) intended {
 		if result.authorizers == nil {
 			result.authorizers = near.says.authorizers
 		}
-		if replace == "" {
+		if replace == "" && (!result.required || near.owner) {
 			replace = near.says.replace
 		}
 	}
@@ -306,6 +334,12 @@ func (w world) faults() []verdict {
 		for _, key := range w.services[r.service].broken {
 			found = append(found, verdict{policy.InvalidAnnotation, severity(r.service == w.mesh.front), field, r.service + key + w.services[r.service].annotations[key]})
 		}
+		if r.foreign && !seen["namespace bank"] {
+			seen["namespace bank"] = true
+			for _, key := range w.elsewhere.broken {
+				found = append(found, verdict{policy.InvalidAnnotation, policy.Deny, field, "Namespace bank" + key + w.elsewhere.annotations[key]})
+			}
+		}
 	}
 	for _, key := range w.namespace.broken {
 		found = append(found, verdict{policy.InvalidAnnotation, severity(onlyFronts), "metadata.namespace", "Namespace " + key + w.namespace.annotations[key]})
@@ -359,6 +393,10 @@ func (w world) findingsOf(i int, r route) []verdict {
 	}
 	protected := r.shape.kind == "jwt" || r.shape.kind == "extAuth"
 	switch {
+	case wish.required && !covered(r.shape.kind, wish):
+		if r.shape.kind == "noAuth" || r.shape.kind == "jwt" {
+			found = append(found, verdict{policy.ForeignServiceOpen, policy.Deny, rule, wish.from + strategy(r)})
+		}
 	case !protected && covered(r.shape.kind, wish):
 		found = append(found, verdict{policy.InjectionMissing, policy.Deny, rule, fmt.Sprint(path(i), strategy(r), r.service)})
 	case r.shape.kind == "noAuth":
@@ -438,7 +476,11 @@ func (w world) object() map[string]any {
 		rule := map[string]any{"path": path(i), "methods": []any{"GET"}}
 		maps.Copy(rule, r.shape.rule)
 		if r.own {
-			rule["service"] = map[string]any{"name": r.service, "port": int64(80)}
+			service := map[string]any{"name": r.service, "port": int64(80)}
+			if r.foreign {
+				service["namespace"] = "bank"
+			}
+			rule["service"] = service
 		}
 		rules = append(rules, rule)
 	}
@@ -459,7 +501,12 @@ func (w world) facts() policy.Facts {
 		facts.GatewayDomains = map[string]string{"kyma-system/kyma-gateway": "example.com"}
 	}
 	for name, says := range w.services {
-		facts.Services[types.NamespacedName{Namespace: "shop", Name: name}] = policy.Service{Annotations: says.annotations}
+		namespace := "shop"
+		if slices.ContainsFunc(w.routes, func(r route) bool { return r.foreign && r.service == name }) {
+			namespace = "bank"
+			facts.Namespaces["bank"] = policy.Namespace{Annotations: w.elsewhere.annotations, Labels: map[string]string{"exposure": "private"}}
+		}
+		facts.Services[types.NamespacedName{Namespace: namespace, Name: name}] = policy.Service{Annotations: says.annotations}
 	}
 	return facts
 }
@@ -479,7 +526,7 @@ func (w world) settings() policy.Settings {
 func modelled(code policy.Code) bool {
 	switch code {
 	case policy.InvalidAnnotation, policy.AuthorizerNotRegistered, policy.InjectionMissing, policy.RuleLeftOpen, policy.RegistryUnknown,
-		policy.PolicyViolation, policy.OptOutForbidden:
+		policy.PolicyViolation, policy.OptOutForbidden, policy.ForeignServiceOpen:
 		return true
 	default:
 		return false
@@ -763,6 +810,7 @@ func TestModel(t *testing.T) {
 		}, len(says), len(says), 4, 2, len(rules), len(rules), 3)
 	})
 	t.Run("policies", func(t *testing.T) { worlds += walkPolicies(t, stride) })
+	t.Run("two namespaces", func(t *testing.T) { worlds += walkNamespaces(t, stride) })
 	t.Logf("code and model agree in %d worlds", worlds)
 	if stride == 1 {
 		require.Greater(t, worlds, int64(1_000_000))
