@@ -92,7 +92,7 @@ func NewManagerAt(rest *rest.Config, settings config.WebhookConfig, by clock.Wit
 	if err := addControllers(mgr, rest, source, settings, by, log); err != nil {
 		return nil, err
 	}
-	ready := &readiness{serving: serving(certificate, server.StartedChecker()), synced: source.Synced}
+	ready := &readiness{serving: serving(certificate, server.StartedChecker()), synced: source.Synced, log: log.WithName("readiness")}
 	register(server, decider, func(next http.Handler) http.Handler { return who.only(limited(ready.leaving(next))) })
 	if err := ready.register(mgr); err != nil {
 		return nil, err

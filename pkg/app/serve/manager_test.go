@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/go-logr/logr"
+	"github.com/go-logr/logr/funcr"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
@@ -129,7 +130,10 @@ func TestShutdownGoesOnServingAndLeavesNothingBehind(t *testing.T) {
 
 func TestReadiness(t *testing.T) {
 	var serving, synced error
-	probe := &readiness{serving: func(*http.Request) error { return serving }, synced: func() error { return synced }}
+	var lines []string
+	log := funcr.New(func(_, args string) { lines = append(lines, args) }, funcr.Options{})
+	probe := &readiness{serving: func(*http.Request) error { return serving }, synced: func() error { return synced }, log: log}
+	assert.NoError(t, probe.check(nil))
 	assert.NoError(t, probe.check(nil))
 	serving = errors.New("not yet")
 	assert.EqualError(t, probe.check(nil), "serving TLS: not yet")
@@ -138,6 +142,12 @@ func TestReadiness(t *testing.T) {
 	synced = nil
 	probe.drain()
 	assert.EqualError(t, probe.check(nil), "stopping")
+	assert.Equal(t, []string{
+		`"level"=0 "msg"="Ready"`,
+		`"level"=0 "msg"="Not ready" "reason"="serving TLS: not yet"`,
+		`"level"=0 "msg"="Not ready" "reason"="not read yet: [Istio]"`,
+		`"level"=0 "msg"="Not ready" "reason"="stopping"`,
+	}, lines, "each reason once")
 }
 
 func TestAManagerThatCannotBeMade(t *testing.T) {

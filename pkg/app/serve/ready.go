@@ -7,8 +7,10 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"sync"
 	"sync/atomic"
 
+	"github.com/go-logr/logr"
 	"sigs.k8s.io/controller-runtime/pkg/healthz"
 	"sigs.k8s.io/controller-runtime/pkg/manager"
 )
@@ -20,11 +22,41 @@ type readiness struct {
 	serving  healthz.Checker
 	synced   func() error
 	draining atomic.Bool
+	// log gets the reason each time it is another one: the answer of the probe has none,
+	// since anybody may ask it. The zero value drops it.
+	log logr.Logger
+
+	mu   sync.Mutex
+	said string
 }
 
 var errDraining = errors.New("stopping")
 
 func (r *readiness) check(request *http.Request) error {
+	err := r.state(request)
+	r.tell(err)
+	return err
+}
+
+// tell logs the reason if the last call had another one.
+func (r *readiness) tell(err error) {
+	reason := "ready"
+	if err != nil {
+		reason = err.Error()
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	switch {
+	case reason == r.said:
+	case err == nil:
+		r.log.Info("Ready")
+	default:
+		r.log.Info("Not ready", "reason", reason)
+	}
+	r.said = reason
+}
+
+func (r *readiness) state(request *http.Request) error {
 	if r.draining.Load() {
 		return errDraining
 	}
