@@ -5,6 +5,7 @@ package steps
 
 import (
 	"context"
+	"errors"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -127,4 +128,23 @@ func verifyEnvironment(t *testing.T, proxy answers) Environment {
 			return (&net.Dialer{}).DialContext(ctx, network, server.Listener.Addr().String())
 		},
 	}
+}
+
+// hangs answers no request.
+type hangs struct{}
+
+func (hangs) RoundTrip(request *http.Request) (*http.Response, error) {
+	<-request.Context().Done()
+	return nil, context.Cause(request.Context())
+}
+
+// What the end of the time cuts off hides nothing that was seen before.
+func TestVerifySaysWhatItSawBeforeTheTimeWasOver(t *testing.T) {
+	environment := verifyEnvironment(t, func(*http.Request) int { return http.StatusForbidden })
+	environment.Issuer = &http.Client{Transport: hangs{}}
+	ctx, cancel := context.WithTimeoutCause(t.Context(), time.Millisecond, errors.New("the step's time is over"))
+	defer cancel()
+	err := (&verify{Environment: environment, wrong: "no token (GET /): 403, wanted 401"}).Apply(ctx)
+	require.EqualError(t, err, "no token (GET /): 403, wanted 401: context deadline exceeded")
+	assert.ErrorIs(t, err, context.DeadlineExceeded)
 }
