@@ -218,7 +218,11 @@ func strategy(r route) string {
 func (w world) assessed(view apirule.View, facts policy.Facts, settings policy.Settings) string {
 	var want []string
 	for _, one := range w.rulings {
-		if !slices.ContainsFunc(w.routes, func(r route) bool { return w.about(one, r) }) && one.elsewhere || (w.state.skipped != "" && w.state.skipped != policy.ControllerOwned) {
+		if !slices.ContainsFunc(w.routes, func(r route) bool { return w.about(one, r) }) && one.elsewhere || (w.state.skipped != "" && w.state.skipped != policy.ControllerOwned && w.state.skipped != policy.NamespaceExcluded) {
+			continue
+		}
+		if w.state.excluded {
+			want = append(want, one.name+" "+string(policy.Excluded))
 			continue
 		}
 		state := policy.Compliant

@@ -152,6 +152,9 @@ const (
 	Exempt State = "Exempt"
 	// Violating: at least one rule lacks what is required.
 	Violating State = "Violating"
+	// Excluded: the configuration leaves the namespace of the APIRule alone, so nobody
+	// looked what it lacks.
+	Excluded State = "Excluded"
 )
 
 // Assessment is how an APIRule stands to one policy that matches it.
@@ -171,11 +174,8 @@ type RuleFinding struct {
 
 // Assess tells how an APIRule stands to each policy that matches it, in the
 // order of the policies. An APIRule that [Check] says nothing about, because it
-// is being deleted, cannot be read or is none of our business, stands to none.
+// is being deleted or cannot be read, stands to none.
 func Assess(view apirule.View, facts Facts, settings Settings) []Assessment {
-	if reason := skip(view, settings); reason != "" && reason != ControllerOwned {
-		return nil
-	}
 	pass := newPass(view, facts, settings)
 	assessments := pass.unassessed()
 	if len(assessments) == 0 {
@@ -190,18 +190,29 @@ func Assess(view apirule.View, facts Facts, settings Settings) []Assessment {
 // unassessed returns how an APIRule without rules stands to each policy that matches it;
 // nil if it stands to none.
 func (p *pass) unassessed() []Assessment {
-	if p.skipped != "" && p.skipped != ControllerOwned || len(p.levels.matching.policies) == 0 {
+	state := Compliant
+	switch p.skipped {
+	case "", ControllerOwned:
+	case NamespaceExcluded:
+		state = Excluded
+	default:
+		return nil
+	}
+	if len(p.levels.matching.policies) == 0 {
 		return nil
 	}
 	assessments := make([]Assessment, len(p.levels.matching.policies))
 	for i, one := range p.levels.matching.policies {
-		assessments[i] = Assessment{Policy: one.Name, State: Compliant}
+		assessments[i] = Assessment{Policy: one.Name, State: state}
 	}
 	return assessments
 }
 
 // assess adds how one rule stands to the policies.
 func (p *pass) assess(s subject, into []Assessment) {
+	if p.skipped == NamespaceExcluded {
+		return
+	}
 	for i := range into {
 		if one := p.levels.matching.policies[i]; slices.Contains(p.levels.matching.of(s.rule), one) {
 			s.assess(one, &into[i])

@@ -21,9 +21,9 @@ helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version | replace 
 {{ $image.repository }}:{{ $image.tag | default .Chart.AppVersion }}{{ with $image.digest }}@{{ . }}{{ end }}
 {{- end -}}
 
-{{/* The namespaces that are left alone besides those of the system, sorted: this release's, the proxy's and the user's. */}}
+{{/* The namespaces that are left alone besides those of the system, sorted: this release's, the proxy's where the job installs it, and the user's. Somebody else could make a namespace by that name. */}}
 {{- define "extauth-guard.excludedNamespaces" -}}
-{{- $all := concat (list .Release.Namespace .Values.bootstrap.config.proxy.namespace) .Values.webhooks.excludedNamespaces -}}
+{{- $all := concat (list .Release.Namespace) (ternary (list .Values.bootstrap.config.proxy.namespace) list .Values.bootstrap.enabled) .Values.webhooks.excludedNamespaces -}}
 {{- $all | uniq | sortAlpha | toJson -}}
 {{- end -}}
 

@@ -324,7 +324,11 @@ type ExtAuthPolicyStatus struct {
 	// How many of them violate the policy.
 	// +optional
 	Violating int32 `json:"violating"`
-	// How many of them are declared as protected, while nobody asks.
+	// How many APIRules it would match besides, if their namespaces were not excluded by
+	// the configuration. Nobody looks what they lack.
+	// +optional
+	Excluded int32 `json:"excluded"`
+	// How many of the matched are declared as protected, while nobody asks.
 	// +optional
 	NotEnforced int32 `json:"notEnforced"`
 	// How many of them answer every request with 403.

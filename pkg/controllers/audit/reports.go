@@ -220,7 +220,7 @@ func (p *page) add(name types.NamespacedName, findings []policy.Finding, assessm
 		switch one.State {
 		case policy.Compliant:
 			p.pass++
-		case policy.Exempt:
+		case policy.Exempt, policy.Excluded:
 			p.skip++
 		case policy.Violating:
 		}

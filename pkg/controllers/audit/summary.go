@@ -84,6 +84,10 @@ func (s summary) add(name types.NamespacedName, known *judged, again func() []po
 		if !current { // gone since; its own change is about to be looked at
 			continue
 		}
+		if one.state == policy.Excluded {
+			status.Excluded++
+			continue
+		}
 		status.Matched++
 		switch known.verdict {
 		case policy.NotEnforced:
@@ -103,6 +107,7 @@ func (s summary) add(name types.NamespacedName, known *judged, again func() []po
 				status.Violations = append(status.Violations, violations(one.policy, name, again())...)
 				status.Violations = status.Violations[:min(len(status.Violations), maxListed)]
 			}
+		case policy.Excluded: // counted above
 		}
 	}
 }

@@ -54,7 +54,7 @@ func TestTheWebhooksAreThoseOfTheCode(t *testing.T) {
 				Namespace: chart.Namespace, Name: "extauth-guard", Path: new(path), Port: ptr.To[int32](443),
 			}}
 		},
-		ExcludedNamespaces: []string{chart.Namespace, "oauth2-proxy"},
+		ExcludedNamespaces: []string{chart.Namespace},
 	}
 	rendering := render(t, nil)
 	mutating := read[admissionregistrationv1.MutatingWebhookConfiguration](t, rendering, "MutatingWebhookConfiguration", "", webhook.ConfigurationName)
@@ -103,7 +103,7 @@ func TestTheDefaultsAreThoseOfTheCode(t *testing.T) {
 	want := config.DefaultWebhook()
 	want.Certificates.Mode = config.CertificatesSelf
 	want.Certificates.Self.Namespace, want.Certificates.Self.Secret, want.Certificates.Self.Service = chart.Namespace, "extauth-guard-tls", "extauth-guard"
-	want.Policy.ExcludedNamespaces = []string{chart.Namespace, "oauth2-proxy"}
+	want.Policy.ExcludedNamespaces = []string{chart.Namespace}
 	want.LeaderElection.Namespace = chart.Namespace
 	assert.Empty(t, cmp.Diff(want, webhookConfig(t, render(t, nil))), "(-code +chart)")
 
