@@ -24,6 +24,19 @@ import (
 // twice changes nothing: changed is then false. A want without a name that is a
 // non-empty string changes nothing, as there would be no entry to find again.
 func EnsureAuthorizer(list []any, want map[string]any) (out []any, changed bool) {
+	return upsert(list, want, func(ours map[string]any) (map[string]any, bool) { return merge(ours, want) })
+}
+
+// ReplaceAuthorizer is [EnsureAuthorizer] for whoever wants the entry to be want and
+// nothing more: the keys that want does not mention are gone.
+func ReplaceAuthorizer(list []any, want map[string]any) (out []any, changed bool) {
+	return upsert(list, want, func(ours map[string]any) (map[string]any, bool) {
+		return runtime.DeepCopyJSON(want), !reflect.DeepEqual(ours, want)
+	})
+}
+
+// upsert changes the first entry named want["name"], or appends want.
+func upsert(list []any, want map[string]any, change func(map[string]any) (map[string]any, bool)) (out []any, changed bool) {
 	out = copyList(list)
 	name, ok := want["name"].(string)
 	if !ok || name == "" {
@@ -34,8 +47,7 @@ func EnsureAuthorizer(list []any, want map[string]any) (out []any, changed bool)
 		if !ok || ours["name"] != name {
 			continue
 		}
-		merged, changed := merge(ours, want)
-		out[i] = merged
+		out[i], changed = change(ours)
 		return out, changed
 	}
 	return append(out, runtime.DeepCopyJSONValue(want)), true

@@ -20,6 +20,22 @@ import (
 const proxy = `{"name":"oauth2-proxy","service":"oauth2-proxy.oauth2-proxy.svc.cluster.local","port":80,` +
 	`"pathPrefix":"/verify?original=","headers":{"inCheck":{"include":["authorization"]}}}`
 
+func TestReplaceAuthorizer(t *testing.T) {
+	list := []any{map[string]any{"name": "corp"}, "text", map[string]any{"name": "sso", "headers": map[string]any{"inCheck": "old"}, "extra": true}}
+	want := map[string]any{"name": "sso", "port": int64(80)}
+	out, changed := istio.ReplaceAuthorizer(list, want)
+	assert.True(t, changed)
+	assert.Empty(t, cmp.Diff([]any{list[0], "text", want}, out), "keys that are not wanted are gone, the others stay")
+	again, changed := istio.ReplaceAuthorizer(out, want)
+	assert.False(t, changed)
+	assert.Empty(t, cmp.Diff(out, again))
+	added, changed := istio.ReplaceAuthorizer(nil, want)
+	assert.True(t, changed)
+	assert.Empty(t, cmp.Diff([]any{want}, added))
+	_, changed = istio.ReplaceAuthorizer(list, map[string]any{"port": int64(80)})
+	assert.False(t, changed, "without a name there is no entry to find again")
+}
+
 func TestEnsureAuthorizer(t *testing.T) {
 	cases := map[string]struct {
 		list, want  string

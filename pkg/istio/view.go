@@ -12,6 +12,8 @@ package istio
 
 import (
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -68,6 +70,9 @@ type Authorizer struct {
 	// UpstreamOnAllow are the headers of the answer that reach the workload, as they are
 	// written: names, "x-*" or "*-x".
 	UpstreamOnAllow []string
+	// Include are the headers of the client that the authorizer gets, as they are written,
+	// and Add the names of those that are added to the check.
+	Include, Add []string
 	// Mistyped are the fields that are there with a value of the wrong type.
 	Mistyped []string
 	// Malformed is true for an entry that is not an object or lacks a name of
@@ -168,6 +173,9 @@ func parseAuthorizer(index int, entry any) Authorizer {
 	authorizer.EmptyTimeout = present && timeout == ""
 	authorizer.BareWildcards = bareWildcards(object)
 	authorizer.UpstreamOnAllow, _, _ = unstructured.NestedStringSlice(object, "headers", "toUpstream", "onAllow")
+	authorizer.Include, _, _ = unstructured.NestedStringSlice(object, "headers", "inCheck", "include")
+	add, _, _ := unstructured.NestedStringMap(object, "headers", "inCheck", "add")
+	authorizer.Add = slices.Sorted(maps.Keys(add))
 	authorizer.Mistyped = mistyped(object)
 	return authorizer
 }

@@ -51,7 +51,7 @@ spec:
       port: 80
       pathPrefix: /verify?original=
       timeout: 5s
-      headers: {inCheck: {include: [cookie]}}
+      headers: {inCheck: {include: [cookie], add: {x-b: "2", x-a: "1"}}}
     - {name: corp}
 status: {state: Warning, description: its own words}
 `,
@@ -59,7 +59,7 @@ status: {state: Warning, description: its own words}
 				Namespace: "kyma-system", Name: "default", Created: "2026-01-02T03:04:05Z",
 				State: "Warning", Description: "its own words", Annotations: map[string]string{"a": "b"},
 				Authorizers: []istio.Authorizer{
-					{Index: 0, Name: "oauth2-proxy", Service: "oauth2-proxy.oauth2-proxy.svc.cluster.local", Port: 80, PathPrefix: "/verify?original=", Timeout: "5s"},
+					{Index: 0, Name: "oauth2-proxy", Service: "oauth2-proxy.oauth2-proxy.svc.cluster.local", Port: 80, PathPrefix: "/verify?original=", Timeout: "5s", Include: []string{"cookie"}, Add: []string{"x-a", "x-b"}},
 					{Index: 1, Name: "corp"},
 				},
 			},
@@ -82,7 +82,7 @@ status: {state: Warning, description: its own words}
 		"what only a whole look finds": {
 			`spec: {config: {authorizers: [{name: a, timeout: "", headers: {inCheck: {include: [x, "*"]}, toUpstream: {onAllow: ["*"]}, toDownstream: {onAllow: ["x-*"], onDeny: ["*"]}}}, {name: b, timeout: null, headers: "*"}]}}`,
 			istio.View{Authorizers: []istio.Authorizer{
-				{Index: 0, Name: "a", EmptyTimeout: true, BareWildcards: []string{"headers.inCheck.include[1]", "headers.toUpstream.onAllow[0]", "headers.toDownstream.onDeny[0]"}, UpstreamOnAllow: []string{"*"}},
+				{Index: 0, Name: "a", EmptyTimeout: true, BareWildcards: []string{"headers.inCheck.include[1]", "headers.toUpstream.onAllow[0]", "headers.toDownstream.onDeny[0]"}, UpstreamOnAllow: []string{"*"}, Include: []string{"x", "*"}},
 				{Index: 1, Name: "b"},
 			}},
 		},

@@ -54,7 +54,7 @@ func checkOpenPaths(s subject) []Finding {
 	var found []Finding
 	for i, name := range s.rule.Authorizers {
 		authorizer, registered := s.facts.Registry.Authorizer(name)
-		if !registered || authorizer.Service == "" || authorizer.PathPrefix != "" {
+		if !registered || authorizer.Service == "" || !lacksPrefix(authorizer) {
 			continue
 		}
 		finding := newFinding(AuthorizerOpenPaths, Warn, s.rule.AuthorizerField(i), name,

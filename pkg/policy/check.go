@@ -82,6 +82,7 @@ func (s subject) check() []Finding {
 		checkConsent,
 		checkOptOut,
 		checkOpenPaths,
+		checkNamedFit,
 		checkEffective,
 		checkReady,
 		checkAdvisories,

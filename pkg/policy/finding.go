@@ -40,6 +40,7 @@ const (
 	AuthorizerInvalid        Code = "AuthorizerInvalid"
 	AuthorizerWidened        Code = "AuthorizerWidened"
 	AuthorizerOpenPaths      Code = "AuthorizerOpenPaths"
+	AuthorizerUnfit          Code = "AuthorizerUnfit"
 	IdentityHeaderSpoofable  Code = "IdentityHeaderSpoofable"
 	AuthorizerNotEffective   Code = "AuthorizerNotEffective"
 	AuthorizerUnready        Code = "AuthorizerUnready"

@@ -11,6 +11,7 @@ import (
 	"github.com/extauth-guard/extauth-guard/pkg/internal/bound"
 	"github.com/extauth-guard/extauth-guard/pkg/istio"
 	"github.com/extauth-guard/extauth-guard/pkg/oauth2proxy"
+	"github.com/extauth-guard/extauth-guard/pkg/profile"
 )
 
 // checkIdentity reports identity headers that an authorizer may set and that clients
@@ -20,7 +21,7 @@ import (
 func checkIdentity(entry istio.Authorizer, facts IstioFacts) []Finding {
 	hosts := facts.hosts(entry.Name)
 	var headers, open []string
-	for _, header := range oauth2proxy.IdentityHeaders() {
+	for _, header := range slices.Concat(oauth2proxy.IdentityHeaders(), profile.IdentityHeaders()) {
 		if !slices.ContainsFunc(entry.UpstreamOnAllow, func(pattern string) bool { return matchesHeader(pattern, header) }) {
 			continue
 		}

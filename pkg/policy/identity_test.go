@@ -52,7 +52,7 @@ func TestIdentityHeaders(t *testing.T) {
 		"nobody looked":                 {setting("authorization", user), policy.IstioFacts{}, warned(user, "")},
 		"in capitals":                   {setting("X-Auth-Request-User"), policy.IstioFacts{}, warned(user, "")},
 		"by their beginning":            {setting("x-forwarded-u*"), policy.IstioFacts{}, warned("x-forwarded-user", "")},
-		"by their end":                  {setting("*-groups"), policy.IstioFacts{}, warned(groups+", x-forwarded-groups", "")},
+		"by their end":                  {setting("*-groups"), policy.IstioFacts{}, warned(groups+", x-forwarded-groups, remote-groups, x-authentik-groups", "")},
 		"shielded":                      {setting(user, groups), policy.IstioFacts{Shields: shields(domain, user, groups)}, nil},
 		"one of two is shielded":        {setting(user, groups), policy.IstioFacts{Shields: shields(domain, user)}, warned(groups, "")},
 		"shielded for all hosts":        {setting(user), policy.IstioFacts{Shields: shields(nil, user), Hosts: exposed("a.other.org")}, nil},

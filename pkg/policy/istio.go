@@ -94,14 +94,14 @@ func checkEntry(entry istio.Authorizer) []Finding {
 		}
 		found = append(found, invalidAuthorizer(entry, path, fault.value, fault.problem))
 	}
-	if entry.PathPrefix == "" {
+	if lacksPrefix(entry) {
 		finding := newFinding(AuthorizerOpenPaths, Warn, entry.Field().Child("pathPrefix"), entry.Name,
 			fmt.Sprintf("without a pathPrefix an oauth2-proxy lets everybody call %s of every protected host; set it to \"/verify?original=\"", openPaths),
 			"no pathPrefix: "+openPaths+" of protected hosts are open")
 		finding.Once = true
 		found = append(found, finding)
 	}
-	return found
+	return append(found, checkFit(entry)...)
 }
 
 func invalidAuthorizer(entry istio.Authorizer, path *field.Path, value, problem string) Finding {

@@ -34,6 +34,7 @@ func References() []Reference {
 		{AuthorizerInvalid, Deny, "An authorizer of the Istio CR has a value that the mesh does not take; every request would get 403.", "Correct the value as the message says."},
 		{AuthorizerWidened, Warn, "An authorizer that APIRules use gets another Service, port or pathPrefix: somebody else decides about their requests.", "Make sure that it refuses what the earlier one refused, or register it under a new name."},
 		{AuthorizerOpenPaths, Warn, "An authorizer has no pathPrefix; an oauth2-proxy then answers its own paths of every protected host for everybody.", "Set its pathPrefix to \"/verify?original=\"."},
+		{AuthorizerUnfit, Warn, "The entry of an authorizer does not fit the product that it looks like: another endpoint, a header that is missing, or gRPC only.", "Take the entry that \"kubectl extauth register --profile\" prints."},
 		{IdentityHeaderSpoofable, Warn, "An authorizer may set an identity header that clients can send themselves, and nothing is known to keep it out.", "Refuse requests with the header at the ingress gateway, as the bootstrap job does, or take it out of headers.toUpstream.onAllow."},
 		{AuthorizerNotEffective, Warn, "An authorizer is registered but not in force.", "Wait until the Istio module has applied the Istio CR, or correct what its status says."},
 		{AuthorizerUnready, Warn, "The Service of an authorizer is missing, lacks its port or has no ready endpoint; every request gets 403.", "Start the authorizer, or correct its entry in the Istio CR."},

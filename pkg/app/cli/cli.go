@@ -90,7 +90,7 @@ usage or input that cannot be read.`,
 	root.SetIn(streams.In)
 	root.SetOut(streams.Out)
 	root.SetErr(streams.Err)
-	root.AddCommand(newLint(streams), newInject(streams), newMigrate(streams), newToken(streams, time.Now), newTry(streams), newReport(streams, time.Now), newExplain(streams), newCheck(streams, time.Now), newProbe(streams), newVersion(streams))
+	root.AddCommand(newLint(streams), newInject(streams), newMigrate(streams), newToken(streams, time.Now), newTry(streams), newReport(streams, time.Now), newExplain(streams), newCheck(streams, time.Now), newProbe(streams), newRegister(streams), newVersion(streams))
 	groupFlags(root, streams.Out)
 	return root
 }

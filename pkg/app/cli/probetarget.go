@@ -15,7 +15,6 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/labels"
-	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/kubernetes"
@@ -65,27 +64,18 @@ func (f *probeFlags) registered(ctx context.Context, name string) (probe.Target,
 
 // findAuthorizer returns an entry of the active Istio CR as a view and as it is.
 func findAuthorizer(ctx context.Context, client dynamic.Interface, name string) (istio.Authorizer, map[string]any, error) {
-	list, err := client.Resource(schema.GroupVersionResource{Group: istio.Group, Version: istio.Version, Resource: istio.Resource}).
-		Namespace(istio.Namespace).List(ctx, metav1.ListOptions{})
+	object, err := activeIstio(ctx, client)
 	if err != nil {
-		return istio.Authorizer{}, nil, fmt.Errorf("listing the Istio CRs: %w", err)
+		return istio.Authorizer{}, nil, err
 	}
-	var views []istio.View
-	for _, item := range list.Items {
-		views = append(views, istio.Parse(item.Object))
-	}
-	active, ok := istio.Active(views)
-	if !ok {
-		return istio.Authorizer{}, nil, fmt.Errorf("there is no Istio CR in %s", istio.Namespace)
-	}
+	active := istio.Parse(object.Object)
 	var names []string
 	for _, entry := range active.Authorizers {
 		names = append(names, entry.Name)
 		if entry.Name != name {
 			continue
 		}
-		at := slices.IndexFunc(list.Items, func(item unstructured.Unstructured) bool { return item.GetName() == active.Name })
-		entries, _, _ := unstructured.NestedSlice(list.Items[at].Object, "spec", "config", "authorizers")
+		entries, _, _ := unstructured.NestedSlice(object.Object, "spec", "config", "authorizers")
 		raw, _ := entries[entry.Index].(map[string]any)
 		return entry, raw, nil
 	}

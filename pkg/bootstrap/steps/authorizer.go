@@ -20,19 +20,15 @@ import (
 	"github.com/extauth-guard/extauth-guard/pkg/config"
 	"github.com/extauth-guard/extauth-guard/pkg/extauthz"
 	"github.com/extauth-guard/extauth-guard/pkg/istio"
+	"github.com/extauth-guard/extauth-guard/pkg/profile"
 )
 
-// pathPrefix keeps the proxy's own paths (/ping, /ready, /oauth2/…), which answer
-// without a token, from being reached through the protected apps (Kyma istio
-// ADR 0012; oauth2-proxy issue 862). In the authorization-code flow the proxy reads
-// where a sign-in ends from the first rd of the query: ours is empty, so that an
-// app's own rd decides nothing. test/integration/proxy has the table by which both
-// were chosen.
-func (e Environment) pathPrefix() string {
+// profile is the form of our entry.
+func (e Environment) profile() profile.Profile {
 	if e.Config.Flow == config.FlowAuthorizationCode {
-		return "/verify?rd=&original="
+		return profile.OAuth2ProxySignIn()
 	}
-	return "/verify?original="
+	return profile.OAuth2ProxyTokens()
 }
 
 // authorizer is our entry in the active Istio CR.
@@ -191,52 +187,20 @@ func usesAuthorizer(apiRule map[string]any, name string) bool {
 
 // entry is what we register.
 func (a *authorizer) entry() map[string]any {
-	return map[string]any{
-		"name":       a.Config.Authorizer.Name,
-		"service":    a.serviceHost(),
-		"port":       int64(proxyPort),
-		"pathPrefix": a.pathPrefix(),
-		"timeout":    a.Config.Authorizer.Timeout.Duration.String(),
-		"headers":    headers(a.Config.Flow),
-	}
-}
-
-// headers says which headers travel. Those of the authorization-code flow are
-// Kyma's tutorial's, less the tokens that it sends to the browser and what the
-// proxy never answers with: Envoy would let through what a client sends under that
-// name. More than there are the cookie that the proxy renews, and accept, by which
-// the proxy answers a script with 401 instead of a login page.
-func headers(flow config.Flow) map[string]any {
-	if flow != config.FlowAuthorizationCode {
-		return map[string]any{
-			"inCheck":      map[string]any{"include": strings2any("authorization", "x-forwarded-for")},
-			"toDownstream": map[string]any{"onDeny": strings2any("content-type")},
-		}
-	}
-	return map[string]any{
-		"inCheck": map[string]any{
-			"include": strings2any("accept", "authorization", "cookie", "x-forwarded-for"),
-			"add":     map[string]any{"x-forwarded-uri": "https://%REQ(:authority)%%REQ(x-envoy-original-path?:path)%"},
-		},
-		"toUpstream": map[string]any{"onAllow": strings2any("authorization",
-			"x-auth-request-user", "x-auth-request-email", "x-auth-request-groups", "x-auth-request-preferred-username", "x-auth-request-access-token")},
-		"toDownstream": map[string]any{
-			"onAllow": strings2any("set-cookie"),
-			"onDeny":  strings2any("content-type", "set-cookie"),
-		},
-	}
+	return a.profile().Entry(a.Config.Authorizer.Name, a.serviceHost(), proxyPort, a.Config.Authorizer.Timeout.Duration.String())
 }
 
 // asEnvoy returns our entry as the ext_authz filter gets it.
 func (e Environment) asEnvoy() extauthz.Authorizer {
-	entry := headers(e.Config.Flow)
+	form := e.profile()
+	entry := form.Headers()
 	list := func(fields ...string) []string {
 		names, _, _ := unstructured.NestedStringSlice(entry, fields...)
 		return names
 	}
 	add, _, _ := unstructured.NestedStringMap(entry, "inCheck", "add")
 	return extauthz.Authorizer{
-		Service: e.serviceHost(), Port: proxyPort, PathPrefix: e.pathPrefix(),
+		Service: e.serviceHost(), Port: proxyPort, PathPrefix: form.PathPrefix,
 		Timeout:           min(e.Config.Authorizer.Timeout.Duration, e.Config.Timeouts.Request.Duration, time.Minute),
 		IncludeHeaders:    list("inCheck", "include"),
 		AddHeaders:        add,
@@ -244,14 +208,6 @@ func (e Environment) asEnvoy() extauthz.Authorizer {
 		DownstreamOnAllow: list("toDownstream", "onAllow"),
 		DownstreamOnDeny:  list("toDownstream", "onDeny"),
 	}
-}
-
-func strings2any(names ...string) []any {
-	out := make([]any, 0, len(names))
-	for _, name := range names {
-		out = append(out, name)
-	}
-	return out
 }
 
 // authorizers returns the raw list; something that is no list is none, and the

@@ -232,3 +232,11 @@ func holds(have, want any) bool {
 	}
 	return true
 }
+
+func strings2any(names ...string) []any {
+	out := make([]any, 0, len(names))
+	for _, name := range names {
+		out = append(out, name)
+	}
+	return out
+}

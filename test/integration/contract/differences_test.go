@@ -50,7 +50,7 @@ func differences() []difference {
 		},
 		{
 			who:   []engine{audited},
-			codes: []policy.Code{policy.InternalTrafficBlocked, policy.AuthorizerOpenPaths},
+			codes: []policy.Code{policy.InternalTrafficBlocked, policy.AuthorizerOpenPaths, policy.AuthorizerUnfit},
 			why:   "it is worth saying when it becomes true; the audit looks again and again",
 		},
 		{
@@ -121,6 +121,7 @@ func neverSaid() map[engine]map[policy.Code]string {
 			policy.IdentityHeaderSpoofable:  "the audit looks at APIRules, not at Istio CRs",
 			policy.InternalTrafficBlocked:   "it is worth saying when it becomes true",
 			policy.AuthorizerOpenPaths:      "it is worth saying when it becomes true",
+			policy.AuthorizerUnfit:          "it is worth saying when it becomes true",
 			policy.LegacyVersion:            "the API server gives the audit every APIRule as v2",
 		},
 	}

@@ -34,6 +34,7 @@ func layers() map[string]int {
 		"extauthz":      1, // asks an authorizer as Envoy would
 		"istio":         1, // view over the Istio CR and the mesh
 		"oidc":          1, // discovery, client-credentials token
+		"profile":       1, // what an entry needs for each authorizer that people use
 
 		"manifest":  2, // manifests as text, with positions and changes
 		"migrate":   2, // what protected before to annotated APIRules
