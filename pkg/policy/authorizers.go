@@ -79,7 +79,7 @@ func checkEffective(s subject) []Finding {
 	registry := s.facts.Registry
 	troubled := registry.State == "Warning" || registry.State == "Error"
 	for i, name := range s.rule.Authorizers {
-		sentence, brief := "", fmt.Sprintf("%q is registered but not in force yet", name)
+		sentence, brief := "", fmt.Sprintf("%q is not in force yet", name)
 		switch {
 		case !registry.Has(name) || registry.otherKind(name):
 		case registry.Outdated(name):
@@ -98,7 +98,11 @@ func checkEffective(s subject) []Finding {
 		} else {
 			sentence += "; that takes seconds"
 		}
-		found = append(found, newFinding(AuthorizerNotEffective, Warn, s.rule.AuthorizerField(i), name, sentence, brief))
+		finding := newFinding(AuthorizerNotEffective, Warn, s.rule.AuthorizerField(i), name, sentence, brief)
+		if !registry.Effective(name) {
+			finding = finding.soThat(allDenied)
+		}
+		found = append(found, finding)
 	}
 	return found
 }
@@ -122,7 +126,10 @@ func checkReady(s subject) []Finding {
 		}
 		found = append(found, newFinding(AuthorizerUnready, Warn, s.rule.AuthorizerField(i), name,
 			problem+", so every request gets 403; start the authorizer, or correct its entry in "+s.facts.Registry.Origin,
-			problem))
+			problem).soThat(allDenied))
 	}
 	return found
 }
+
+// allDenied is what becomes of requests to a rule that is [Blocked].
+const allDenied = "every request gets 403"

@@ -77,6 +77,9 @@ type Finding struct {
 	Err *field.Error
 	// Brief says the same in few words; see [Finding.Warning].
 	Brief string
+	// Effect says in a few words what becomes of requests, where Brief does not; for
+	// warnings only, because a verdict says it as well.
+	Effect string
 	// Subject is what the finding is about, apart from its place: the same
 	// subject under the same code is the same fault, wherever it moved.
 	Subject string
@@ -95,13 +98,18 @@ type Finding struct {
 const maxWarning = 120
 
 // Warning renders the finding as an admission warning of at most 120
-// characters: code, path, and what is wrong in few words.
+// characters: code, path, what is wrong and what follows in few words. What is wrong is
+// cut first.
 func (f Finding) Warning() string {
-	text := fmt.Sprintf("%s: %s: %s", f.Code, f.Err.Field, f.Brief)
-	if utf8.RuneCountInString(text) <= maxWarning {
-		return text
+	effect := f.Effect
+	if effect != "" {
+		effect = "; " + effect
 	}
-	return string([]rune(text)[:maxWarning-1]) + "…"
+	text := fmt.Sprintf("%s: %s: %s", f.Code, f.Err.Field, f.Brief)
+	if left := maxWarning - utf8.RuneCountInString(effect); utf8.RuneCountInString(text) > left {
+		text = string([]rune(text)[:left-1]) + "…"
+	}
+	return text + effect
 }
 
 // Retryable is true if the finding says something about us and not about the
@@ -145,6 +153,12 @@ func (f Finding) demoted() Finding {
 	if f.Severity == Deny {
 		f.Severity = Warn
 	}
+	return f
+}
+
+// soThat returns the finding with what becomes of requests.
+func (f Finding) soThat(effect string) Finding {
+	f.Effect = effect
 	return f
 }
 

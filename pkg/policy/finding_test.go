@@ -104,6 +104,61 @@ func TestWarningsAreShort(t *testing.T) {
 	assert.True(t, strings.HasSuffix(long.Warning(), "é…"))
 }
 
+// What follows stays readable: what is wrong is cut first.
+func TestWarningsSayWhatFollows(t *testing.T) {
+	one := policy.Finding{Code: policy.AuthorizerUnready, Err: field.Invalid(field.NewPath("spec"), "", ""), Brief: "its Service a/b does not exist", Effect: "every request gets 403"}
+	assert.Equal(t, "AuthorizerUnready: spec: its Service a/b does not exist; every request gets 403", one.Warning())
+	one.Brief = strings.Repeat("x", 200)
+	assert.Equal(t, 120, utf8.RuneCountInString(one.Warning()))
+	assert.True(t, strings.HasSuffix(one.Warning(), "x…; every request gets 403"))
+}
+
+func TestWarningsAreFew(t *testing.T) {
+	of := func(codes ...policy.Code) []policy.Finding {
+		var findings []policy.Finding
+		for i, code := range codes {
+			findings = append(findings, policy.Finding{Code: code, Err: field.Invalid(field.NewPath("spec", "rules").Index(i), "", ""), Brief: "is wrong"})
+		}
+		return findings
+	}
+	assert.Nil(t, policy.Warnings(nil))
+	assert.Equal(t, []string{
+		"SidecarMissing: spec.rules[2]: is wrong", "RuleLeftOpen: spec.rules[4]: is wrong",
+		"AuthorizerUnready: spec.rules[1]: is wrong", "AuthorizerNotEffective: spec.rules[3]: is wrong",
+		"InternalTrafficBlocked: spec.rules[0]: is wrong",
+	}, policy.Warnings(of(policy.InternalTrafficBlocked, policy.AuthorizerUnready, policy.SidecarMissing, policy.AuthorizerNotEffective, policy.RuleLeftOpen)), "the worst first")
+	six := of(policy.RuleLeftOpen, policy.RuleLeftOpen, policy.RuleLeftOpen, policy.RuleLeftOpen, policy.RuleLeftOpen, policy.RuleLeftOpen)
+	assert.Len(t, policy.Warnings(six), 6, "one line more is no shorter than the sixth")
+	eight := append(six, of(policy.InternalTrafficBlocked, policy.LegacyVersion)...)
+	got := policy.Warnings(eight)
+	assert.Len(t, got, 6)
+	assert.Equal(t, "and 3 more warnings; kubectl extauth explain shows all of them", got[5])
+	assert.Len(t, policy.Warnings(append(six[:1:1], six[0], six[0])), 1, "each is said once")
+	assert.Equal(t, policy.RuleLeftOpen, eight[0].Code, "the findings keep their order")
+}
+
+func TestRulesThatNobodyAskedFor(t *testing.T) {
+	const hint = `: no access strategy, so it is refused; to protect it annotate extauth-guard.io/inject: "true"`
+	for name, tc := range map[string]struct{ metadata, rules, want string }{
+		"an open rule":                  {"", "[{path: /a}]", "spec.rules[0]" + hint},
+		"the first of several":          {"", "[{path: /a, noAuth: true}, {path: /b}, {path: /c}]", "spec.rules[1]" + hint},
+		"noAuth: false is none":         {"", "[{path: /a, noAuth: false}]", "spec.rules[0]" + hint},
+		"open on purpose":               {"", "[{path: /a, noAuth: true}]", ""},
+		"protected":                     {"", "[{path: /a, jwt: {}}]", ""},
+		"somebody asks":                 {`annotations: {extauth-guard.io/inject: "true"}`, "[{path: /a}]", ""},
+		"somebody says no":              {`annotations: {extauth-guard.io/inject: "false"}`, "[{path: /a}]", ""},
+		"an annotation nobody can read": {`annotations: {extauth-guard.io/inject: "yes"}`, "[{path: /a}]", ""},
+		"it is going":                   {"deletionTimestamp: x", "[{path: /a}]", ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			view := parse(t, "{metadata: {name: cart, "+tc.metadata+"}, spec: {service: {name: cart, port: 80}, rules: "+tc.rules+"}}")
+			got := policy.Inject(view, policy.Facts{Registry: registered("oauth2-proxy")}, policy.DefaultSettings()).Unasked(view)
+			assert.Equal(t, tc.want, got)
+			assert.LessOrEqual(t, len(got), 120)
+		})
+	}
+}
+
 func TestWhatFollowsFromFindings(t *testing.T) {
 	warn, deny := found(policy.RuleLeftOpen, policy.Warn, "a"), found(policy.InjectionMissing, policy.Deny, "a")
 	assert.False(t, policy.Denies(nil))

@@ -19,7 +19,7 @@ func checkService(s subject) []Finding {
 	case !exists:
 		return []Finding{newFinding(ServiceNotFound, Warn, s.rule.ServiceField(), name,
 			"the Service does not exist yet; Kyma reports an error and tries again with growing pauses, so create the Service, and touch the APIRule if it stays in Error",
-			"Service "+name+" does not exist yet")}
+			"Service "+name+" does not exist yet").soThat("Kyma reports an error until it does")}
 	case len(service.Selector) == 0:
 		return []Finding{newFinding(ServiceWithoutSelector, Warn, s.rule.ServiceField(), name,
 			"the Service has no selector, so there are no Pods that a policy could protect, and Kyma refuses it; give it a selector",
@@ -38,7 +38,7 @@ func checkSidecar(s subject) []Finding {
 	return []Finding{newFinding(SidecarMissing, Warn, s.rule.ServiceField(), s.rule.Service.String(),
 		fmt.Sprintf("the namespace %s does not inject Istio sidecars, and without one in the Pod nobody asks the authorizer; label the namespace istio-injection=enabled and restart the Pods",
 			s.rule.Service.Namespace),
-		fmt.Sprintf("namespace %s injects no sidecars", s.rule.Service.Namespace))}
+		fmt.Sprintf("namespace %s injects no sidecars", s.rule.Service.Namespace)).soThat("nobody asks the authorizer")}
 }
 
 // checkInternalTraffic reports the first protected rule of a workload: from then

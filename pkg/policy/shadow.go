@@ -22,7 +22,7 @@ func checkShadowed(s subject) []Finding {
 	return []Finding{newFinding(RuleShadowed, Warn, s.rule.Field().Child("path"), s.rule.Path,
 		fmt.Sprintf("%s has no authorization and matches every request of this rule first, so this rule protects nothing; move this rule before it, or narrow the path %q",
 			earlier.Field(), earlier.Path),
-		fmt.Sprintf("%s is open and matches first", earlier.Field()))}
+		fmt.Sprintf("%s is open and matches first", earlier.Field())).soThat("this rule protects nothing")}
 }
 
 func containsAll(set, subset []string) bool {

@@ -115,7 +115,7 @@ func TestVerdicts(t *testing.T) {
 		},
 		"an authorizer that the mesh lacks": {
 			rules: guarded, change: func(facts *policy.Facts, _ *policy.Settings) { facts.Registry = facts.Registry.WithMesh(&istio.Mesh{}) },
-			want: `Blocked: "corp" is registered but not in force yet`, code: policy.AuthorizerNotEffective,
+			want: `Blocked: "corp" is not in force yet`, code: policy.AuthorizerNotEffective,
 		},
 		"a mesh that is not known": {
 			rules: guarded, change: func(facts *policy.Facts, _ *policy.Settings) { facts.Registry = facts.Registry.WithMesh(nil) },

@@ -37,7 +37,7 @@ const (
 const retryAfter = 2 // seconds
 
 // answer renders findings: denials as the API server renders its own, with one
-// cause for each field, and everything else as warnings.
+// cause for each field, and everything else as a few warnings.
 func (d Decider) answer(hook Hook, req Request, kind string, findings []policy.Finding) admission.Response {
 	response := admission.Allowed("")
 	var denials, retries field.ErrorList
@@ -45,6 +45,7 @@ func (d Decider) answer(hook Hook, req Request, kind string, findings []policy.F
 		d.Metrics.Finding(string(hook), string(finding.Code), string(finding.Severity))
 	}
 	var others []string
+	var warnings []policy.Finding
 	for _, finding := range policy.Bounded(findings) {
 		if !d.ForeignNames {
 			others = append(others, finding.Foreign...)
@@ -52,13 +53,14 @@ func (d Decider) answer(hook Hook, req Request, kind string, findings []policy.F
 		}
 		switch {
 		case finding.Severity == policy.Warn:
-			response.Warnings = append(response.Warnings, finding.Warning())
+			warnings = append(warnings, finding)
 		case finding.Severity == policy.Deny && finding.Retryable():
 			retries = append(retries, finding.Err)
 		case finding.Severity == policy.Deny:
 			denials = append(denials, finding.Err)
 		}
 	}
+	response.Warnings = policy.Warnings(warnings)
 	if len(findings) > 0 {
 		response.AuditAnnotations = map[string]string{auditCodes: strings.Join(policy.Codes(findings), ",")}
 	}

@@ -34,6 +34,12 @@ func (h *Injector) Handle(ctx context.Context, req Request) admission.Response {
 		return refuse(err)
 	}
 	response := h.answer(MutateAPIRule, req, apirule.Kind, findings)
+	// The validating webhook warns of the same findings. It is not asked about rules that
+	// the CRD refuses.
+	response.Warnings = nil
+	if unasked := injection.Unasked(*change.after); unasked != "" {
+		response.Warnings = []string{unasked}
+	}
 	if !response.Allowed {
 		return response
 	}

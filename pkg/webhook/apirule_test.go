@@ -4,6 +4,7 @@
 package webhook_test
 
 import (
+	"slices"
 	"strings"
 	"testing"
 	"unicode/utf8"
@@ -147,6 +148,29 @@ func TestWarningsAreShort(t *testing.T) {
 	for _, warning := range response.Warnings {
 		assert.LessOrEqual(t, utf8.RuneCountInString(warning), 120, warning)
 	}
+}
+
+// The CRD refuses what the mutating webhook left open, before the validating one is asked.
+func TestRulesThatNobodyAskedFor(t *testing.T) {
+	open := `{path: /*, methods: [GET]}`
+	response := apiruleRequest(admissionv1.Create, rules("", open), "").send(t, decider(world()), webhook.MutateAPIRule)
+	assert.True(t, response.Allowed)
+	assert.Nil(t, response.Patch)
+	assert.Equal(t, []string{`spec.rules[0]: no access strategy, so it is refused; to protect it annotate extauth-guard.io/inject: "true"`}, response.Warnings)
+	response = apiruleRequest(admissionv1.Create, rules(`annotations: {extauth-guard.io/inject: "true"}`, open), "").send(t, decider(world()), webhook.MutateAPIRule)
+	assert.NotNil(t, response.Patch)
+	assert.Empty(t, response.Warnings)
+}
+
+// Both webhooks see the fault, and one of them tells it.
+func TestWarningsComeOnceForAnAdmission(t *testing.T) {
+	broken := rules(`annotations: {extauth-guard.io/inject: maybe}`, good)
+	var warnings []string
+	for _, hook := range []webhook.Hook{webhook.MutateAPIRule, webhook.ValidateAPIRule} {
+		warnings = append(warnings, apiruleRequest(admissionv1.Update, broken, broken).send(t, decider(world()), hook).Warnings...)
+	}
+	assert.Len(t, slices.Compact(slices.Sorted(slices.Values(warnings))), len(warnings), warnings)
+	assert.NotEmpty(t, warnings)
 }
 
 func TestUpdatesAreRefusedForWhatTheyBreak(t *testing.T) {
