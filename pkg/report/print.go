@@ -5,11 +5,9 @@ package report
 
 import (
 	"cmp"
-	_ "embed"
 	"encoding/csv"
 	"encoding/json"
 	"fmt"
-	"html/template"
 	"io"
 	"strings"
 	"text/tabwriter"
@@ -58,8 +56,8 @@ func (r Report) table(w io.Writer) error {
 	var lines strings.Builder
 	table := tabwriter.NewWriter(&lines, 0, 0, 2, ' ', 0)
 	_, _ = fmt.Fprintln(table, "HOST\tVERDICT\tOBJECT\tAUTHORIZERS\tFINDINGS\tWHY")
-	for _, host := range r.Hosts {
-		_, _ = fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\t%s\n", quote.Line(orDash(host.Host)), host.Verdict, quote.Line(host.object()), quote.Line(orDash(host.by())), orDash(host.codes()), quote.Line(orDash(host.Why)))
+	for _, host := range r.rows() {
+		_, _ = fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\t%s\n", quote.Line(orDash(host.Host.Host)), host.Verdict, quote.Line(host.object()), quote.Line(orDash(host.by())), orDash(host.codes()), quote.Line(orDash(host.Why)))
 	}
 	if err := table.Flush(); err != nil {
 		return err
@@ -125,8 +123,8 @@ func (r Report) markdown(w io.Writer) error {
 	var text strings.Builder
 	fmt.Fprintf(&text, "# Host coverage\n\n%s Looked at: %s, %s.\n\n", r.Summary.sentence(), cell(r.Source), r.Generated.Format("2006-01-02 15:04 MST"))
 	text.WriteString("| Host | Verdict | Object | Authorizers | Findings | Why |\n|---|---|---|---|---|---|\n")
-	for _, host := range r.Hosts {
-		fmt.Fprintf(&text, "| %s | %s | %s | %s | %s | %s |\n", cell(host.Host), host.Verdict, cell(host.object()), cell(host.by()), cell(host.codes()), cell(host.Why))
+	for _, host := range r.rows() {
+		fmt.Fprintf(&text, "| %s | %s | %s | %s | %s | %s |\n", cell(host.Host.Host), host.Verdict, cell(host.object()), cell(host.by()), cell(host.codes()), cell(host.Why))
 	}
 	text.WriteString("\n## Teams\n\n| Namespace | Hosts | NotEnforced | Open | Unknown | Blocked | Protected | Deny | Warn |\n|---|---|---|---|---|---|---|---|---|\n")
 	for _, one := range r.Teams {
@@ -146,20 +144,13 @@ func (r Report) markdown(w io.Writer) error {
 // cell quotes a text for a table.
 func cell(text string) string { return orDash(quote.Markdown(text)) }
 
-//go:embed page.html
-var page string
-
-func (r Report) html(w io.Writer) error {
-	parsed, err := template.New("page").Parse(page)
-	if err != nil {
-		return err
-	}
-	return parsed.Execute(w, r)
-}
-
 func (s Summary) sentence() string {
-	return fmt.Sprintf("%d hosts: %d NotEnforced, %d Open, %d Unknown, %d Blocked, %d Protected. Findings: %d deny, %d warn.",
-		s.Hosts, s.NotEnforced, s.Open, s.Unknown, s.Blocked, s.Protected, s.Deny, s.Warn)
+	hosts := fmt.Sprintf("%d hosts", s.Hosts)
+	if s.Hosts == 1 {
+		hosts = "1 host"
+	}
+	return fmt.Sprintf("%s: %d NotEnforced, %d Open, %d Unknown, %d Blocked, %d Protected. Findings: %d deny, %d warn.",
+		hosts, s.NotEnforced, s.Open, s.Unknown, s.Blocked, s.Protected, s.Deny, s.Warn)
 }
 
 // Until says how long an exemption holds.
@@ -175,8 +166,8 @@ func (e Exemption) Until() string {
 
 func (h Host) object() string { return h.Kind + " " + h.Namespace + "/" + h.Name }
 
-// by names what protects the host.
-func (h Host) by() string {
+// protectors are what protects the host, rule by rule.
+func (h Host) protectors() []string {
 	var names []string
 	for _, rule := range h.Rules {
 		if rule.Strategy == "jwt" {
@@ -184,19 +175,18 @@ func (h Host) by() string {
 		}
 		names = append(names, rule.Authorizers...)
 	}
-	return strings.Join(distinct(names), ", ")
+	return names
 }
 
-func (h Host) codes() string {
+func (h Host) codes() string { return strings.Join(distinct(h.findingCodes()), ", ") }
+
+func (h Host) findingCodes() []string {
 	var codes []string
 	for _, finding := range h.Findings {
 		codes = append(codes, finding.Code)
 	}
-	return strings.Join(distinct(codes), ", ")
+	return codes
 }
-
-// By names what protects the host, for the page.
-func (h Host) By() string { return orDash(h.by()) }
 
 func distinct(texts []string) []string {
 	seen := map[string]bool{}

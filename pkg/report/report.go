@@ -33,7 +33,8 @@ type Report struct {
 	Changes []Change `json:"changes,omitempty"`
 }
 
-// Summary counts hosts by verdict, and findings by severity.
+// Summary counts hosts by verdict, each host once and by the worst that exposes it, and
+// findings by severity.
 type Summary struct {
 	Hosts       int `json:"hosts"`
 	NotEnforced int `json:"notEnforced"`
@@ -188,13 +189,20 @@ func New(generated time.Time, source string, hosts []Host, exemptions []Exemptio
 	slices.SortStableFunc(report.Hosts, func(a, b Host) int {
 		return cmp.Or(a.Verdict.Compare(b.Verdict), strings.Compare(a.key(), b.key()))
 	})
-	teams := map[string]*Team{}
+	teams, seen := map[string]*Team{}, map[string]bool{}
+	once := func(key string) bool {
+		first := !seen[key]
+		seen[key] = true
+		return first
+	}
 	for _, host := range report.Hosts {
-		report.Summary.add(host)
+		// The worst comes first, and a host is as good as the worst of its rules.
+		name := cmp.Or(host.Host, host.key())
+		report.Summary.add(host, once(name))
 		if teams[host.Namespace] == nil {
 			teams[host.Namespace] = &Team{Namespace: host.Namespace}
 		}
-		teams[host.Namespace].add(host)
+		teams[host.Namespace].add(host, once(host.Namespace+"\x00\x00"+name))
 	}
 	report.Teams = make([]Team, 0, len(teams))
 	for _, namespace := range slices.Sorted(maps.Keys(teams)) {
@@ -208,7 +216,18 @@ func (h Host) key() string {
 	return strings.Join([]string{h.Host, h.Namespace, h.Name, h.Kind}, "\x00")
 }
 
-func (s *Summary) add(host Host) {
+// add counts an object, and its host if that is new.
+func (s *Summary) add(host Host, isNew bool) {
+	for _, finding := range host.Findings {
+		if finding.Severity == string(policy.Deny) {
+			s.Deny++
+		} else {
+			s.Warn++
+		}
+	}
+	if !isNew {
+		return
+	}
 	s.Hosts++
 	switch host.Verdict {
 	case policy.NotEnforced:
@@ -221,12 +240,5 @@ func (s *Summary) add(host Host) {
 		s.Blocked++
 	case policy.Protected:
 		s.Protected++
-	}
-	for _, finding := range host.Findings {
-		if finding.Severity == string(policy.Deny) {
-			s.Deny++
-		} else {
-			s.Warn++
-		}
 	}
 }

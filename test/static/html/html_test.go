@@ -7,6 +7,7 @@ package html
 import (
 	"bytes"
 	"context"
+	"fmt"
 	"net/url"
 	"os"
 	"os/exec"
@@ -21,6 +22,7 @@ import (
 	"github.com/chromedp/cdproto/page"
 	"github.com/chromedp/cdproto/runtime"
 	"github.com/chromedp/chromedp"
+	"github.com/chromedp/chromedp/kb"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"k8s.io/apimachinery/pkg/util/validation/field"
@@ -155,4 +157,58 @@ func TestPageInABrowser(t *testing.T) {
 	defer mu.Unlock()
 	assert.Equal(t, []string{address}, requests, "the page asks for nothing but itself")
 	assert.Empty(t, complaints)
+}
+
+// writeLarge writes a report of 1,200 hosts, which are three pages.
+func writeLarge(t *testing.T) string {
+	t.Helper()
+	hosts := make([]report.Host, 0, 1200)
+	for i := range 1200 {
+		hosts = append(hosts, report.Host{
+			Host: fmt.Sprintf("application-%d.team.example.com", i), Kind: "APIRule", Namespace: fmt.Sprintf("team-%d", i%7), Name: fmt.Sprintf("application-%d", i),
+			Verdict: policy.Open, Why: `says "noAuth: true"`, Fix: "Name an authorizer in extAuth.authorizers.",
+			Rules:    []report.Rule{{Path: "/*", Methods: []string{"GET"}, Verdict: policy.Open, Strategy: "noAuth"}},
+			Findings: []report.Finding{{Code: "RuleLeftOpen", Severity: "warn", Path: "spec.rules[0].noAuth", Message: "stays open"}},
+		})
+	}
+	var out bytes.Buffer
+	require.NoError(t, report.New(time.Date(2026, 11, 25, 12, 0, 0, 0, time.UTC), "a test", hosts, nil).Write(&out, report.HTML))
+	path := filepath.Join(t.TempDir(), "large.html")
+	require.NoError(t, os.WriteFile(path, out.Bytes(), 0o600))
+	return (&url.URL{Scheme: "file", Path: path}).String()
+}
+
+// Pages are turned by keyboard, the rows behind the first page are found, and nothing is
+// wider than the screen, of a telephone too.
+func TestPagesInABrowser(t *testing.T) {
+	address := writeLarge(t)
+	ctx := browser(t)
+	const count = `document.getElementById("count").textContent`
+	const tooWide = `document.documentElement.scrollWidth > document.documentElement.clientWidth`
+	var unpacked, second, filtered string
+	require.NoError(t, chromedp.Run(ctx,
+		chromedp.Navigate(address),
+		chromedp.Poll(count+`.includes("1200 in all")`, nil),
+		chromedp.Evaluate(count, &unpacked),
+		chromedp.Focus("#next", chromedp.ByQuery), chromedp.KeyEvent(kb.Enter), chromedp.Evaluate(count, &second),
+		chromedp.SendKeys("#filter", "application-1199", chromedp.ByQuery), chromedp.Evaluate(count, &filtered),
+	))
+	assert.Equal(t, "1 to 500 of 1200 shown, 1200 in all", unpacked)
+	assert.Equal(t, "501 to 1000 of 1200 shown, 1200 in all", second)
+	assert.Equal(t, "1 of 1200 shown", filtered)
+	for _, width := range []int64{390, 1280} {
+		for _, scheme := range []string{"light", "dark"} {
+			var wide bool
+			var shot []byte
+			require.NoError(t, chromedp.Run(ctx,
+				emulation.SetDeviceMetricsOverride(width, 800, 1, width < 500),
+				emulation.SetEmulatedMedia().WithFeatures([]*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: scheme}}),
+				chromedp.Navigate(address), chromedp.Evaluate(tooWide, &wide), chromedp.CaptureScreenshot(&shot),
+			))
+			assert.False(t, wide, "at %d pixels the page runs off the screen", width)
+			if dir := os.Getenv("EXTAUTH_SCREENSHOTS"); dir != "" {
+				require.NoError(t, os.WriteFile(filepath.Join(dir, fmt.Sprintf("report-%d-%s.png", width, scheme)), shot, 0o600))
+			}
+		}
+	}
 }
