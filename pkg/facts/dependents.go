@@ -94,6 +94,7 @@ func (w *World) addAffected(found *affected, change Change, wide bool) {
 			for service := range servicesOf(view) {
 				w.addSharing(found, service)
 			}
+			w.addHolders(found, w.hostsOfView(view))
 		}
 	case Service:
 		w.addSharing(found, change.Name)
@@ -102,22 +103,32 @@ func (w *World) addAffected(found *affected, change Change, wide bool) {
 		found.add(maps.Keys(w.references.byNamespace[change.Name.Name]))
 	case Gateway:
 		w.addExposedAt(found, change.Name.String())
-	case CustomPolicies:
+	case AuthorizationPolicies:
 		found.all = found.all || change.Name.Namespace == istio.MeshNamespace
 		found.add(maps.Keys(w.references.byNamespace[change.Name.Namespace]))
 	case Endpoints:
 		w.addFronted(found, change.Name)
 	case Istio, ExtAuthPolicy, Proxies:
 		found.all = true
-	case VirtualService, CallersPolicies: // it warns once, and decides nothing
+	case VirtualService:
+		w.addHolders(found, w.exposedBy(change.Name))
+	case CallersPolicies: // it warns once, and decides nothing
 	}
 }
 
-// addExposedAt adds the APIRules of a Gateway. Gateways change rarely.
+// addExposedAt adds the APIRules of a Gateway, and those that have their hosts too.
 func (w *World) addExposedAt(found *affected, gateway string) {
-	for name, view := range w.apirules {
+	w.atGateway(gateway, func(view apirule.View) {
+		found.one(view.NamespacedName())
+		w.addHolders(found, w.hostsOfView(view))
+	})
+}
+
+// atGateway calls use for the APIRules of a Gateway. Gateways change rarely.
+func (w *World) atGateway(gateway string, use func(apirule.View)) {
+	for _, view := range w.apirules {
 		if view.Gateway == gateway {
-			found.one(name)
+			use(*view)
 		}
 	}
 }

@@ -8,7 +8,6 @@ import (
 
 	"k8s.io/apimachinery/pkg/types"
 
-	"github.com/extauth-guard/extauth-guard/pkg/istio"
 	"github.com/extauth-guard/extauth-guard/pkg/policy"
 )
 
@@ -27,12 +26,11 @@ func (w *World) addNeighbours(facts *policy.Facts, self, service types.Namespace
 				w.addUsers(found, self, other)
 			}
 		}
-		one.offerPolicies(found)
 	}
-	// A policy in the root namespace selects Pods of every namespace (Istio pilot,
-	// model/authorization.go); a Service there selects those of its own.
-	for _, one := range w.workloads.sharing(istio.MeshNamespace, known.Selector) {
-		one.offerPolicies(found)
+	for name := range w.workloads.acting(service.Namespace, known.Selector) {
+		if provider := w.policies[name].Provider; provider != "" {
+			offer(found, policy.Neighbour{Object: fmt.Sprintf("AuthorizationPolicy %s", name), Authorizer: provider})
+		}
 	}
 	if len(found) == 0 {
 		return
@@ -45,12 +43,6 @@ func (w *World) addNeighbours(facts *policy.Facts, self, service types.Namespace
 		facts.Neighbours = map[types.NamespacedName][]policy.Neighbour{}
 	}
 	facts.Neighbours[service] = neighbours
-}
-
-func (w *workload) offerPolicies(found map[string]policy.Neighbour) {
-	for name, provider := range w.policies {
-		offer(found, policy.Neighbour{Object: fmt.Sprintf("AuthorizationPolicy %s", name), Authorizer: provider})
-	}
 }
 
 func (w *World) addUsers(found map[string]policy.Neighbour, self, service types.NamespacedName) {

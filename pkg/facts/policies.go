@@ -86,6 +86,8 @@ func (w *World) SetGateway(name types.NamespacedName, domain string) {
 		change: Change{Kind: Gateway, Name: name},
 		same:   func() bool { return w.cluster.domains[name.String()] == domain },
 		apply: func() {
+			w.atGateway(name.String(), w.leaveHosts)
+			defer w.atGateway(name.String(), w.takeHosts)
 			if domain == "" {
 				delete(w.cluster.domains, name.String())
 				return
@@ -126,7 +128,11 @@ func (w *World) SetVirtualService(name types.NamespacedName, service istio.Virtu
 			if w.cluster.virtualServices == nil {
 				w.cluster.virtualServices = map[types.NamespacedName]istio.VirtualService{}
 			}
+			w.dropVirtualService(name)
 			w.cluster.virtualServices[name] = service
+			for _, host := range w.exposedBy(name) {
+				w.hosts.edit(host, func(of *holders) { of.virtualServices = of.virtualServices.with(name) })
+			}
 		},
 	})
 }
@@ -136,8 +142,24 @@ func (w *World) DeleteVirtualService(name types.NamespacedName) {
 	w.edit(edit{
 		change: Change{Kind: VirtualService, Name: name},
 		same:   func() bool { return absent(w.cluster.virtualServices, name) },
-		apply:  func() { delete(w.cluster.virtualServices, name) },
+		apply:  func() { w.dropVirtualService(name) },
 	})
+}
+
+func (w *World) dropVirtualService(name types.NamespacedName) {
+	for _, host := range w.exposedBy(name) {
+		w.hosts.edit(host, func(of *holders) { of.virtualServices = of.virtualServices.without(name) })
+	}
+	delete(w.cluster.virtualServices, name)
+}
+
+// exposedBy returns the hosts that a VirtualService exposes at a gateway. The caller holds
+// mu.
+func (w *World) exposedBy(name types.NamespacedName) []string {
+	if service := w.cluster.virtualServices[name]; len(service.Gateways) > 0 {
+		return service.Hosts
+	}
+	return nil
 }
 
 // VirtualServices returns the VirtualServices that no APIRule made, in the order

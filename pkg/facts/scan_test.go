@@ -25,7 +25,7 @@ import (
 type scanned struct {
 	services map[types.NamespacedName]policy.Service
 	apirules map[types.NamespacedName]apirule.View
-	policies map[types.NamespacedName]facts.CustomPolicy
+	policies map[types.NamespacedName]facts.AuthorizationPolicy
 }
 
 // neighbours says who else acts on the workload behind a Service, by authorizer:
@@ -146,13 +146,13 @@ func (p pick) change(world *facts.World, scan scanned) {
 		world.DeleteAPIRule(name)
 		delete(scan.apirules, name)
 	case 5:
-		custom := facts.CustomPolicy{Selector: policy.SelectorOf(p.selector()), Provider: string(rune('x' + p.IntN(3)))}
+		custom := facts.AuthorizationPolicy{Selector: policy.SelectorOf(p.selector()), Provider: string(rune('x' + p.IntN(3)))}
 		if p.IntN(3) == 0 {
-			world.DeleteCustomPolicy(name)
+			world.DeleteAuthorizationPolicy(name)
 			delete(scan.policies, name)
 			return
 		}
-		world.SetCustomPolicy(name, custom)
+		world.SetAuthorizationPolicy(name, &custom)
 		scan.policies[name] = custom
 	}
 }
@@ -169,7 +169,7 @@ func TestIndexesAnswerLikeAScan(t *testing.T) {
 		world := facts.NewWorld("a test")
 		scan := scanned{
 			services: map[types.NamespacedName]policy.Service{}, apirules: map[types.NamespacedName]apirule.View{},
-			policies: map[types.NamespacedName]facts.CustomPolicy{},
+			policies: map[types.NamespacedName]facts.AuthorizationPolicy{},
 		}
 		for step := range changes {
 			p.change(world, scan)
@@ -201,7 +201,7 @@ func TestAnEmptyWorldIsSmall(t *testing.T) {
 		name := p.name()
 		world.SetService(name, policy.Service{Selector: policy.SelectorOf(p.selector())})
 		world.SetAPIRule(p.view(name))
-		world.SetCustomPolicy(name, facts.CustomPolicy{Selector: policy.SelectorOf(p.selector()), Provider: "x"})
+		world.SetAuthorizationPolicy(name, &facts.AuthorizationPolicy{Selector: policy.SelectorOf(p.selector()), Provider: "x"})
 		world.SetNamespace(name.Namespace, policy.Namespace{})
 		world.SetEndpoints(name, "slice", true)
 		world.SetPolicy(policy.ClusterPolicy{Name: name.Name})
@@ -218,7 +218,7 @@ func TestAnEmptyWorldIsSmall(t *testing.T) {
 			name := types.NamespacedName{Namespace: namespace, Name: letter}
 			world.DeleteService(name)
 			world.DeleteAPIRule(name)
-			world.DeleteCustomPolicy(name)
+			world.DeleteAuthorizationPolicy(name)
 			world.DeleteEndpoints(name, "slice")
 			world.DeletePolicy(name.Name)
 			world.DeleteGateway(name)

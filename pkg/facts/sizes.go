@@ -12,14 +12,14 @@ func (w *World) Sizes() map[Kind]int {
 		slices += len(of)
 	}
 	return map[Kind]int{
-		APIRule:        len(w.apirules),
-		Service:        len(w.services),
-		Namespace:      len(w.namespaces),
-		Istio:          len(w.istios),
-		CustomPolicies: len(w.policies),
-		Endpoints:      slices,
-		ExtAuthPolicy:  len(w.cluster.byName),
-		Gateway:        len(w.cluster.domains),
-		VirtualService: len(w.cluster.virtualServices),
+		APIRule:               len(w.apirules),
+		Service:               len(w.services),
+		Namespace:             len(w.namespaces),
+		Istio:                 len(w.istios),
+		AuthorizationPolicies: len(w.policies),
+		Endpoints:             slices,
+		ExtAuthPolicy:         len(w.cluster.byName),
+		Gateway:               len(w.cluster.domains),
+		VirtualService:        len(w.cluster.virtualServices),
 	}
 }

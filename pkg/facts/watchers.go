@@ -14,13 +14,13 @@ type Kind string
 
 // The kinds of things that a verdict depends on.
 const (
-	APIRule        Kind = "APIRule"
-	Service        Kind = "Service"
-	Namespace      Kind = "Namespace"
-	Istio          Kind = "Istio"
-	CustomPolicies Kind = "AuthorizationPolicy"
-	Endpoints      Kind = "EndpointSlice"
-	Proxies        Kind = "Deployment"
+	APIRule               Kind = "APIRule"
+	Service               Kind = "Service"
+	Namespace             Kind = "Namespace"
+	Istio                 Kind = "Istio"
+	AuthorizationPolicies Kind = "AuthorizationPolicy"
+	Endpoints             Kind = "EndpointSlice"
+	Proxies               Kind = "Deployment"
 	// CallersPolicies are the AuthorizationPolicies that we make for callers inside
 	// the mesh; a change has the name of the Service.
 	CallersPolicies Kind = "CallersPolicy"

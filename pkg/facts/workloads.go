@@ -4,11 +4,13 @@
 package facts
 
 import (
+	"iter"
 	"slices"
 	"strings"
 
 	"k8s.io/apimachinery/pkg/types"
 
+	"github.com/extauth-guard/extauth-guard/pkg/istio"
 	"github.com/extauth-guard/extauth-guard/pkg/policy"
 )
 
@@ -34,7 +36,7 @@ type selectors struct {
 type workload struct {
 	selector policy.Selector
 	services sortedNames
-	policies map[types.NamespacedName]string // the provider of each; nil if none
+	policies set // nil if there are none
 }
 
 // maxSubsets is the largest selector whose subsets are looked up one by one. A
@@ -55,18 +57,35 @@ func (w workloads) removeService(name types.NamespacedName, selector policy.Sele
 	}
 }
 
-func (w workloads) addPolicy(name types.NamespacedName, selector policy.Selector, provider string) {
+func (w workloads) addPolicy(name types.NamespacedName, selector policy.Selector) {
 	one := w.at(name.Namespace, selector)
 	if one.policies == nil {
-		one.policies = map[types.NamespacedName]string{}
+		one.policies = make(set, 1)
 	}
-	one.policies[name] = provider
+	one.policies[name] = struct{}{}
 }
 
 func (w workloads) removePolicy(name types.NamespacedName, selector policy.Selector) {
 	if one := w.exactly(name.Namespace, selector); one != nil {
 		delete(one.policies, name)
 		w.dropEmpty(name.Namespace, one)
+	}
+}
+
+// acting yields the policies that act on Pods with a selector of a namespace, in no order. A
+// policy in the root namespace selects Pods of every namespace (Istio pilot,
+// model/authorization.go).
+func (w workloads) acting(namespace string, selector policy.Selector) iter.Seq[types.NamespacedName] {
+	return func(yield func(types.NamespacedName) bool) {
+		for _, of := range slices.Compact([]string{namespace, istio.MeshNamespace}) {
+			for _, one := range w.sharing(of, selector) {
+				for name := range one.policies {
+					if !yield(name) {
+						return
+					}
+				}
+			}
+		}
 	}
 }
 

@@ -34,7 +34,7 @@ type World struct {
 	endpoints  map[types.NamespacedName]map[string]bool // ready, by slice
 	namespaces map[string]policy.Namespace
 	apirules   table[apirule.View]
-	policies   map[types.NamespacedName]CustomPolicy
+	policies   map[types.NamespacedName]AuthorizationPolicy
 	workloads  workloads
 	users      *users
 	references references
@@ -42,21 +42,13 @@ type World struct {
 	callers    callers
 	proxies    map[types.NamespacedName]Proxy
 	shields    map[types.NamespacedName][]istio.Shield
+	hosts      hosts
 	// backends has what is known about the Services of all registered authorizers. It
 	// is replaced as a whole, and never changed: facts share it.
 	backends map[string]policy.Backend
 }
 
 var _ Source = &World{}
-
-// CustomPolicy is an AuthorizationPolicy with the action CUSTOM that somebody
-// wrote by hand.
-type CustomPolicy struct {
-	// Selector selects the Pods; empty for all Pods of the namespace.
-	Selector policy.Selector
-	// Provider is the name of the authorizer.
-	Provider string
-}
 
 // NewWorld returns a World in which nothing exists and the registry is unknown
 // for the given reason, until [World.SetIstio] or [World.SetRegistry].
@@ -67,9 +59,10 @@ func NewWorld(reason string) *World {
 		endpoints:  map[types.NamespacedName]map[string]bool{},
 		namespaces: map[string]policy.Namespace{},
 		apirules:   table[apirule.View]{},
-		policies:   map[types.NamespacedName]CustomPolicy{},
+		policies:   map[types.NamespacedName]AuthorizationPolicy{},
 		workloads:  workloads{},
 		users:      newUsers(),
+		hosts:      hosts{},
 	}
 	world.SetRegistry(policy.UnknownRegistryBecause(reason))
 	return world
@@ -228,13 +221,14 @@ func (w *World) SetAPIRule(view apirule.View) {
 		same:   func() bool { return w.apirules.same(name, view) },
 		wide: func() bool {
 			before, _ := w.apirules.get(name)
-			return !slices.Equal(usesOf(before), usesOf(view))
+			return !slices.Equal(usesOf(before), usesOf(view)) || !slices.Equal(w.hostsOfView(before), w.hostsOfView(view))
 		},
 		apply: func() {
 			w.forget(name)
 			w.apirules.set(name, view)
 			w.users.add(view)
 			w.references.add(view)
+			w.takeHosts(view)
 		},
 	})
 }
@@ -256,6 +250,7 @@ func (w *World) forget(name types.NamespacedName) {
 	if known, exists := w.apirules.get(name); exists {
 		w.users.remove(known)
 		w.references.remove(known)
+		w.leaveHosts(known)
 	}
 }
 
@@ -291,35 +286,6 @@ func (w *World) APIRules() []apirule.View {
 		}
 	}
 	return views
-}
-
-// SetCustomPolicy adds or replaces a hand-written AuthorizationPolicy.
-func (w *World) SetCustomPolicy(name types.NamespacedName, custom CustomPolicy) {
-	w.edit(edit{
-		change: Change{Kind: CustomPolicies, Name: name},
-		same:   func() bool { return same(w.policies, name, custom) },
-		apply: func() {
-			w.dropCustomPolicy(name)
-			w.policies[name] = custom
-			w.workloads.addPolicy(name, custom.Selector, custom.Provider)
-		},
-	})
-}
-
-// DeleteCustomPolicy removes one; one that is not there is not an error.
-func (w *World) DeleteCustomPolicy(name types.NamespacedName) {
-	w.edit(edit{
-		change: Change{Kind: CustomPolicies, Name: name},
-		same:   func() bool { return absent(w.policies, name) },
-		apply:  func() { w.dropCustomPolicy(name) },
-	})
-}
-
-func (w *World) dropCustomPolicy(name types.NamespacedName) {
-	if custom, exists := w.policies[name]; exists {
-		w.workloads.removePolicy(name, custom.Selector)
-		delete(w.policies, name)
-	}
 }
 
 // change applies a change under the lock and tells the watchers after it.
@@ -366,6 +332,7 @@ func (w *World) Facts(_ context.Context, view apirule.View) policy.Facts {
 	facts.Backends = w.backends
 	w.addNamespace(&facts, view.Namespace)
 	w.addPolicies(&facts, view.Gateway)
+	w.addHosts(&facts, view)
 	for _, rule := range view.Rules {
 		if _, done := facts.Services[rule.Service]; done { // most rules share a Service
 			continue
@@ -375,6 +342,7 @@ func (w *World) Facts(_ context.Context, view apirule.View) policy.Facts {
 		}
 		w.addNamespace(&facts, rule.Service.Namespace)
 		w.addNeighbours(&facts, view.NamespacedName(), rule.Service)
+		w.addWidenings(&facts, view, rule.Service)
 		w.addCallers(&facts, rule.Service)
 	}
 	return facts

@@ -224,35 +224,39 @@ func TestNeighbours(t *testing.T) {
 		}, nil},
 		"a policy of the Pods": {
 			func(w *facts.World) {
-				w.SetCustomPolicy(in("shop", "p"), facts.CustomPolicy{Selector: policy.SelectorOf(map[string]string{"app": "cart"}), Provider: "other"})
+				w.SetAuthorizationPolicy(in("shop", "p"), &facts.AuthorizationPolicy{Selector: policy.SelectorOf(map[string]string{"app": "cart"}), Provider: "other"})
 			},
 			[]policy.Neighbour{{Object: "AuthorizationPolicy shop/p", Authorizer: "other"}},
 		},
 		"a policy of the namespace": {
-			func(w *facts.World) { w.SetCustomPolicy(in("shop", "p"), facts.CustomPolicy{Provider: "other"}) },
+			func(w *facts.World) {
+				w.SetAuthorizationPolicy(in("shop", "p"), &facts.AuthorizationPolicy{Provider: "other"})
+			},
 			[]policy.Neighbour{{Object: "AuthorizationPolicy shop/p", Authorizer: "other"}},
 		},
-		"a policy of another namespace": {func(w *facts.World) { w.SetCustomPolicy(in("far", "p"), facts.CustomPolicy{Provider: "other"}) }, nil},
+		"a policy of another namespace": {func(w *facts.World) {
+			w.SetAuthorizationPolicy(in("far", "p"), &facts.AuthorizationPolicy{Provider: "other"})
+		}, nil},
 		"a policy of the mesh": {
 			func(w *facts.World) {
-				w.SetCustomPolicy(in("istio-system", "p"), facts.CustomPolicy{Provider: "other"})
+				w.SetAuthorizationPolicy(in("istio-system", "p"), &facts.AuthorizationPolicy{Provider: "other"})
 			},
 			[]policy.Neighbour{{Object: "AuthorizationPolicy istio-system/p", Authorizer: "other"}},
 		},
 		"a policy that was changed": {
 			func(w *facts.World) {
-				w.SetCustomPolicy(in("shop", "p"), facts.CustomPolicy{Provider: "other"})
-				w.SetCustomPolicy(in("shop", "p"), facts.CustomPolicy{Selector: policy.SelectorOf(map[string]string{"app": "pay"}), Provider: "other"})
+				w.SetAuthorizationPolicy(in("shop", "p"), &facts.AuthorizationPolicy{Provider: "other"})
+				w.SetAuthorizationPolicy(in("shop", "p"), &facts.AuthorizationPolicy{Selector: policy.SelectorOf(map[string]string{"app": "pay"}), Provider: "other"})
 			}, nil,
 		},
 		"all of them, removed again": {
 			func(w *facts.World) {
 				service(w, in("shop", "pay"), map[string]string{"app": "cart"}, "other")
-				w.SetCustomPolicy(in("shop", "p"), facts.CustomPolicy{Provider: "third"})
+				w.SetAuthorizationPolicy(in("shop", "p"), &facts.AuthorizationPolicy{Provider: "third"})
 				w.SetAPIRule(apiRule(in("shop", "b"), cart, "fourth"))
 				w.DeleteService(in("shop", "pay"))
-				w.DeleteCustomPolicy(in("shop", "p"))
-				w.DeleteCustomPolicy(in("shop", "never"))
+				w.DeleteAuthorizationPolicy(in("shop", "p"))
+				w.DeleteAuthorizationPolicy(in("shop", "never"))
 				w.DeleteAPIRule(in("shop", "b"))
 				w.DeleteAPIRule(in("shop", "never"))
 			}, nil,
@@ -316,8 +320,8 @@ func TestWatchersAreToldAfterTheChange(t *testing.T) {
 	world.DeleteNamespace("shop")
 	world.SetAPIRule(apiRule(in("shop", "a"), in("shop", "cart")))
 	world.DeleteAPIRule(in("shop", "a"))
-	world.SetCustomPolicy(in("shop", "p"), facts.CustomPolicy{})
-	world.DeleteCustomPolicy(in("shop", "p"))
+	world.SetAuthorizationPolicy(in("shop", "p"), &facts.AuthorizationPolicy{})
+	world.DeleteAuthorizationPolicy(in("shop", "p"))
 	assert.Empty(t, cmp.Diff([]facts.Change{
 		{Kind: facts.Istio, All: true},
 		{Kind: facts.Istio, Name: in("kyma-system", "default"), All: true},
@@ -327,8 +331,8 @@ func TestWatchersAreToldAfterTheChange(t *testing.T) {
 		{Kind: facts.Namespace, Name: in("", "shop")},
 		{Kind: facts.APIRule, Name: in("shop", "a"), Affected: []types.NamespacedName{in("shop", "a")}},
 		{Kind: facts.APIRule, Name: in("shop", "a"), Affected: []types.NamespacedName{in("shop", "a")}},
-		{Kind: facts.CustomPolicies, Name: in("shop", "p")},
-		{Kind: facts.CustomPolicies, Name: in("shop", "p")},
+		{Kind: facts.AuthorizationPolicies, Name: in("shop", "p")},
+		{Kind: facts.AuthorizationPolicies, Name: in("shop", "p")},
 	}, told))
 }
 
@@ -351,7 +355,7 @@ func TestIndexAgreesWithAScan(t *testing.T) {
 	}
 	pick := func(names ...string) string { return names[random.IntN(len(names))] }
 	world := facts.NewWorld("")
-	services, rules, policies := map[types.NamespacedName]policy.Selector{}, map[types.NamespacedName]apirule.View{}, map[types.NamespacedName]facts.CustomPolicy{}
+	services, rules, policies := map[types.NamespacedName]policy.Selector{}, map[types.NamespacedName]apirule.View{}, map[types.NamespacedName]facts.AuthorizationPolicy{}
 	asked, answered := 0, 0
 	for range 20_000 {
 		name := in(pick("a", "b", "istio-system"), pick("1", "2", "3", "4", "5", "6"))
@@ -369,11 +373,12 @@ func TestIndexAgreesWithAScan(t *testing.T) {
 			delete(rules, name)
 			world.DeleteAPIRule(name)
 		case 4:
-			policies[name] = facts.CustomPolicy{Selector: selector(), Provider: pick("x", "y")}
-			world.SetCustomPolicy(name, policies[name])
+			custom := facts.AuthorizationPolicy{Selector: selector(), Provider: pick("x", "y")}
+			policies[name] = custom
+			world.SetAuthorizationPolicy(name, &custom)
 		case 5:
 			delete(policies, name)
-			world.DeleteCustomPolicy(name)
+			world.DeleteAuthorizationPolicy(name)
 		case 6:
 			self := apiRule(name, name, "x")
 			want := scan(name, self.NamespacedName(), services, rules, policies)
@@ -388,7 +393,7 @@ func TestIndexAgreesWithAScan(t *testing.T) {
 
 // scan finds the neighbours of a Service by looking at everything.
 func scan(service, self types.NamespacedName, services map[types.NamespacedName]policy.Selector,
-	rules map[types.NamespacedName]apirule.View, policies map[types.NamespacedName]facts.CustomPolicy,
+	rules map[types.NamespacedName]apirule.View, policies map[types.NamespacedName]facts.AuthorizationPolicy,
 ) []policy.Neighbour {
 	inside := func(small, large policy.Selector) bool {
 		return !slices.ContainsFunc(small, func(pair string) bool { return !slices.Contains(large, pair) })
@@ -439,13 +444,13 @@ func TestWorldIsSharedByGoroutines(t *testing.T) {
 				world.SetAPIRule(apiRule(name, name, "corp"))
 				world.SetIstio(cr("default", "", "corp"))
 				world.SetEndpoints(name, "s", true)
-				world.SetCustomPolicy(name, facts.CustomPolicy{Provider: "corp"})
+				world.SetAuthorizationPolicy(name, &facts.AuthorizationPolicy{Provider: "corp"})
 				world.Facts(t.Context(), view)
 				world.IstioFacts(in("kyma-system", "default")).Users("corp")
 				world.APIRules()
 				world.DeleteService(name)
 				world.DeleteAPIRule(name)
-				world.DeleteCustomPolicy(name)
+				world.DeleteAuthorizationPolicy(name)
 				world.DeleteEndpoints(name, "s")
 			}
 		})

@@ -26,6 +26,9 @@ type AuthorizationPolicy struct {
 	Detached bool
 	// Kyma is true if Kyma made it of an APIRule.
 	Kyma bool
+	// Allows is what it lets in of what Kyma's ingress gateway passes on, without a token;
+	// nil if that is nothing.
+	Allows []Allow
 }
 
 // Asks is true if sidecars ask the provider because of the policy.
@@ -41,13 +44,25 @@ func ParseAuthorizationPolicy(object map[string]any) AuthorizationPolicy {
 		provider, _ := spec["provider"].(map[string]any)
 		parsed.Provider = text(provider, "name")
 	}
-	for label := range annotation.LabelsOf(object) {
-		parsed.Kyma = parsed.Kyma || strings.HasPrefix(label, kymaOwner)
-	}
+	parsed.Kyma = MadeByKyma(object)
 	refs, _ := spec["targetRefs"].([]any)
 	selector, readable := selectorAt(spec)
 	parsed.Selector, parsed.Detached = selector, len(refs) > 0 || spec["targetRef"] != nil || !readable
+	if !parsed.Detached && !dryRun(object) {
+		metadata, _ := object["metadata"].(map[string]any)
+		parsed.Allows = allowsOf(spec, text(metadata, "namespace"))
+	}
 	return parsed
+}
+
+// MadeByKyma is true for an object that Kyma made of an APIRule, as its labels say.
+func MadeByKyma(object map[string]any) bool {
+	for label := range annotation.LabelsOf(object) {
+		if strings.HasPrefix(label, kymaOwner) {
+			return true
+		}
+	}
+	return false
 }
 
 // selectorAt returns the labels that spec.selector names. It is false if there is

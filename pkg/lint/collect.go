@@ -35,40 +35,41 @@ import (
 // to know all.
 func (l Linter) Collect(ctx context.Context, files []manifest.File, world *facts.World) error {
 	c := collector{world: world, linter: l}
-	kinds := []string{istio.Kind, "Service", "Namespace", "AuthorizationPolicy", v1alpha1.Kind, "Gateway"}
+	kinds := []string{istio.Kind, "Service", "Namespace", "AuthorizationPolicy", v1alpha1.Kind, "Gateway", "VirtualService"}
 	if err := each(ctx, files, kinds, c.fact); err != nil {
 		return err
 	}
 	whole := slices.ContainsFunc(world.Policies(), policy.ClusterPolicy.ForbidsOptOut)
 	// Injection depends on facts that may come later in the input.
 	brought := users{}
-	words := []string{apirule.Kind, annotation.Expose}
-	var cluster, input []claim
-	if l.Hosts != nil {
-		words = append(words, "VirtualService")
-		cluster = l.existing(world)
-	}
-	err := each(ctx, files, words, func(object map[string]any) {
-		if l.Hosts != nil {
-			input = append(input, l.claimed(object)...)
-		}
+	var exposed []exposure
+	err := each(ctx, files, []string{apirule.Kind, annotation.Expose}, func(object map[string]any) {
 		open, ok := l.apirule(object)
 		if !ok {
 			return
 		}
-		if view := l.injected(ctx, open).View; whole {
+		view := l.injected(ctx, open).View
+		if whole {
 			world.SetAPIRule(view)
-		} else {
-			brought.add(view)
+			return
 		}
+		brought.add(view)
+		exposed = append(exposed, exposure{view.NamespacedName(), view.Gateway, view.Hosts})
 	})
 	for _, view := range brought.views() {
 		world.SetAPIRule(view)
 	}
-	if l.Hosts != nil {
-		l.Hosts.take(cluster, input)
+	for _, one := range exposed {
+		world.TakeHosts(one.name, one.gateway, one.hosts)
 	}
 	return err
+}
+
+// exposure is where an APIRule exposes something.
+type exposure struct {
+	name    types.NamespacedName
+	gateway string
+	hosts   []string
 }
 
 // each calls use for every object of a document that mentions one of words.
@@ -126,13 +127,13 @@ func (c collector) fact(object map[string]any) {
 		c.world.SetPolicy(clusterPolicy(object))
 	case "Gateway.networking.istio.io":
 		c.world.SetGateway(about.namespacedName(), istio.GatewayDomain(object))
+	case "VirtualService.networking.istio.io":
+		if !istio.MadeByKyma(object) {
+			c.world.SetVirtualService(about.namespacedName(), istio.ParseVirtualService(object))
+		}
 	case "AuthorizationPolicy.security.istio.io":
 		c.world.SetShields(about.namespacedName(), istio.ParseShields(object))
-		// The APIRules of those that Kyma makes, which a dump of a cluster holds, count
-		// themselves.
-		if parsed := istio.ParseAuthorizationPolicy(object); parsed.Asks() && !parsed.Kyma {
-			c.world.SetCustomPolicy(about.namespacedName(), facts.CustomPolicy{Selector: policy.SelectorOf(parsed.Selector), Provider: parsed.Provider})
-		}
+		c.world.SetAuthorizationPolicy(about.namespacedName(), facts.AuthorizationPolicyOf(istio.ParseAuthorizationPolicy(object)))
 	}
 }
 

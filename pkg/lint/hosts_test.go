@@ -19,8 +19,8 @@ import (
 	"github.com/extauth-guard/extauth-guard/pkg/policy"
 )
 
-// Who has a host in the cluster has it before everybody in the manifests, apart
-// from an object that the manifests change.
+// Everybody in the manifests is told of who has a host in the cluster, apart from the
+// object that the manifests change.
 func TestHostsOfACluster(t *testing.T) {
 	apiRule := func(name, host string) string {
 		return "{apiVersion: gateway.kyma-project.io/v2, kind: APIRule, metadata: {name: " + name + ", namespace: shop}, spec: {hosts: [" + host + "], gateway: kyma-system/kyma-gateway, service: {name: a, port: 80}, rules: [{path: /*, methods: [GET], noAuth: true}]}}\n---\n"
@@ -38,6 +38,7 @@ func TestHostsOfACluster(t *testing.T) {
 		"the object moves to another host":                {apiRule("old", "other.example.com") + apiRule("new", "taken.example.com"), nil},
 		"the object moves to a host that another one has": {apiRule("old", "by-hand.example.com"), []string{"old: VirtualService web/by-hand"}},
 		"nobody has it":                                   {apiRule("new", "free.example.com"), nil},
+		"two objects of the manifests":                    {apiRule("new", "free.example.com") + apiRule("newer", "free.example.com"), []string{"new: APIRule shop/newer", "newer: APIRule shop/new"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			world := facts.NewWorld("")
@@ -54,14 +55,14 @@ func TestHostsOfACluster(t *testing.T) {
 			files, err := manifest.Find([]string{manifest.Stdin}, strings.NewReader(tc.manifests))
 			require.NoError(t, err)
 			t.Cleanup(func() { require.NoError(t, files.Close()) })
-			linter := lint.Linter{Source: world, Settings: policy.DefaultSettings(), Namespace: "default", Now: now(), Hosts: lint.Hosts{}, Domain: world.GatewayDomain, Complete: true}
+			linter := lint.Linter{Source: world, Settings: policy.DefaultSettings(), Namespace: "default", Now: now(), Complete: true}
 			require.NoError(t, linter.Collect(t.Context(), files.List, world))
 			printed := &recorder{}
 			_, err = linter.Run(t.Context(), files.List, printed)
 			require.NoError(t, err)
 			var got []string
 			for _, one := range printed.findings {
-				if one.Code == lint.HostTaken {
+				if one.Code == string(policy.HostTaken) {
 					by, _, _ := strings.Cut(one.Message, " has this host")
 					got = append(got, one.Name+": "+by[strings.LastIndex(by, ": ")+2:])
 				}

@@ -102,11 +102,6 @@ type Linter struct {
 	// Istios are the Istio CRs that a cluster has, whatever the input makes of them;
 	// nil without a cluster. They tell what a manifest would take away.
 	Istios map[types.NamespacedName]istio.View
-	// Hosts has who takes which host, of files that [Linter.Collect] collected; nil
-	// if nobody wants to know.
-	Hosts Hosts
-	// Domain returns the domain of a Gateway, for short hosts; nil if none is known.
-	Domain func(gateway string) string
 	// Complete is true if Source knows a whole cluster. Files are never all
 	// there is: without it, nothing is concluded from what is missing.
 	Complete bool
@@ -284,7 +279,7 @@ func (s Summary) verdicts() string {
 
 // Codes returns the codes that lint can print, sorted.
 func Codes() []string {
-	codes := []string{Unreadable, NotExposed, VersionNotServed, HostTaken, SchemaInvalid, PolicyUndecided}
+	codes := []string{Unreadable, NotExposed, VersionNotServed, SchemaInvalid, PolicyUndecided}
 	for _, reference := range policy.References() {
 		codes = append(codes, string(reference.Code))
 	}
@@ -409,12 +404,5 @@ func (l Linter) checkAPIRule(ctx context.Context, about identity, object map[str
 	if found := l.notServed(about); len(found) > 0 {
 		return found
 	}
-	return slices.Concat(examined.Findings, l.taken(about, object), l.refusedAPIRule(ctx, about, examined))
-}
-
-func (l Linter) domain(gateway string) string {
-	if l.Domain == nil {
-		return ""
-	}
-	return l.Domain(gateway)
+	return append(examined.Findings, l.refusedAPIRule(ctx, about, examined)...)
 }

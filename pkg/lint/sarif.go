@@ -93,10 +93,6 @@ func sarifRules() []sarifRule {
 		Help:                 sarifText{"Write it as v2; \"kubectl extauth migrate\" converts v1alpha1 and v1beta1."},
 		DefaultConfiguration: sarifConfiguration{sarifLevel(policy.Deny)},
 	}, {
-		ID: HostTaken, ShortDescription: sarifText{"Another object has the host of an APIRule."},
-		Help:                 sarifText{"Give each a host of its own, or put the rules into one APIRule."},
-		DefaultConfiguration: sarifConfiguration{sarifLevel(policy.Warn)},
-	}, {
 		ID: SchemaInvalid, ShortDescription: sarifText{"The API server would refuse the object by its CRD."},
 		Help:                 sarifText{"Correct the field as the message says."},
 		DefaultConfiguration: sarifConfiguration{sarifLevel(policy.Deny)},

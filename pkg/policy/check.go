@@ -90,6 +90,7 @@ func (s subject) check() []Finding {
 		checkShadowed,
 		checkService,
 		checkSidecar,
+		checkWidening,
 		checkInternalTraffic,
 	} {
 		found = append(found, one(s)...)

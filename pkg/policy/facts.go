@@ -26,6 +26,12 @@ type Facts struct {
 	// Neighbours holds, by effective Service, what else acts on the workload
 	// behind it: for each authorizer one object, never the APIRule itself.
 	Neighbours map[types.NamespacedName][]Neighbour
+	// Widenings has, by effective Service, what lets the ingress gateway in beside the
+	// policies that Kyma makes; nil if nothing does or nobody looked.
+	Widenings map[types.NamespacedName][]Widening
+	// HostsTaken has, by a host as the APIRule writes it, another object that has the host
+	// too, "VirtualService shop/web"; nil if none is known.
+	HostsTaken map[string]string
 	// Backends holds what is known about the Services of authorizers, by
 	// authorizer; one that is missing is not known.
 	Backends map[string]Backend

@@ -50,6 +50,8 @@ const (
 	ServiceNotFound          Code = "ServiceNotFound"
 	ServiceWithoutSelector   Code = "ServiceWithoutSelector"
 	SidecarMissing           Code = "SidecarMissing"
+	ProtectionWidened        Code = "ProtectionWidened"
+	HostTaken                Code = "HostTaken"
 	InternalTrafficBlocked   Code = "InternalTrafficBlocked"
 	LegacyVersion            Code = "LegacyVersion"
 	RegistryUnknown          Code = "RegistryUnknown"

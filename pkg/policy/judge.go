@@ -3,7 +3,11 @@
 
 package policy
 
-import "github.com/extauth-guard/extauth-guard/pkg/apirule"
+import (
+	"slices"
+
+	"github.com/extauth-guard/extauth-guard/pkg/apirule"
+)
 
 // Judgement is all that there is to say about one APIRule: what is wrong with it, what
 // holds for whoever calls it, and how it stands to the policies that match it.
@@ -63,7 +67,7 @@ func (p *pass) subject(rule apirule.Rule) subject {
 
 // ofAPIRule returns the findings that belong to no rule.
 func (p *pass) ofAPIRule() []Finding {
-	return append(checkLimits(p.view), p.levels.faults(p.view, p.facts.Registry)...)
+	return slices.Concat(checkLimits(p.view), p.levels.faults(p.view, p.facts.Registry), checkHosts(p.view, p.facts))
 }
 
 // demoted returns the findings of a rule: warnings only where the rule is the way to an

@@ -61,7 +61,8 @@ type Trace struct {
 // Envoy asks them: first CUSTOM, then ALLOW (Kyma api-gateway,
 // processors/v2alpha1/{virtualservice,authorizationpolicy}). domain is that of the Gateway.
 //
-// It knows the policies of this APIRule only, and a path without dot segments.
+// It knows the policies of this APIRule, and those by hand that let the ingress gateway in; and
+// a path without dot segments.
 func TraceRequest(view apirule.View, domain string, facts Facts, judged Judgement, request Request) Trace {
 	if request.From != "" {
 		return traceInside(view, domain, facts, judged, request)
@@ -72,14 +73,14 @@ func TraceRequest(view apirule.View, domain string, facts Facts, judged Judgemen
 	}
 	trace := Trace{Rule: rule, Steps: []string{fmt.Sprintf("gateway: the route of rule %d (%s) takes it to the Service %s", rule, view.Rules[rule].Path, view.Rules[rule].Service)}}
 	switch one := judged.Rules[rule]; {
-	case one.Verdict == NotEnforced:
+	case one.Verdict == NotEnforced && one.Code != ProtectionWidened:
 		return trace.end(LetIn, "nobody asks: "+one.Why)
 	case view.Rules[rule].Strategy == apirule.Malformed || view.Rules[rule].Strategy == apirule.Open:
 		return trace.end(Undecided, fmt.Sprintf("rule %d has no access strategy that can be read, and the API server refuses it", rule))
 	case one.Verdict == Unknown && view.Rules[rule].Strategy == apirule.JWT:
 		return trace.end(Undecided, one.Why)
 	}
-	return trace.sidecar(view, domain, judged, request)
+	return trace.sidecar(view, domain, facts, judged, request)
 }
 
 func (t Trace) end(fate Fate, why string) Trace {
@@ -116,7 +117,7 @@ func serves(view apirule.View, domain, name string) bool {
 }
 
 // sidecar asks the policies of all rules in front of the Service that the route leads to.
-func (t Trace) sidecar(view apirule.View, domain string, judged Judgement, request Request) Trace {
+func (t Trace) sidecar(view apirule.View, domain string, facts Facts, judged Judgement, request Request) Trace {
 	service, fits := view.Rules[t.Rule].Service, policyPaths(view, request.Path)
 	var custom, jwt, open []int
 	for i, rule := range view.Rules {
@@ -136,7 +137,10 @@ func (t Trace) sidecar(view apirule.View, domain string, judged Judgement, reque
 		return t.asked(view.Rules[custom[0]], judged.Rules[custom[0]])
 	}
 	t = t.step("CUSTOM: nobody is asked about it")
+	by, widened := letsIn(facts, view.Rules[t.Rule], request)
 	switch {
+	case widened:
+		return t.step("ALLOW: %s lets the ingress gateway in", by).end(LetIn, by+" lets it in")
 	case len(open) > 0:
 		return t.step("ALLOW: rule %d lets the ingress gateway in", open[0]).end(LetIn, fmt.Sprintf(`rule %d says "noAuth: true"`, open[0]))
 	case len(jwt) > 0:

@@ -18,7 +18,8 @@ type Verdict string
 // The verdicts, the worst first. A host is as good as the worst of its rules.
 const (
 	// NotEnforced: the rule says that it is protected, and nobody will ask: there is
-	// no sidecar and no selector, or an open rule takes the requests.
+	// no sidecar and no selector, an open rule takes the requests, or another policy lets
+	// some in unasked.
 	NotEnforced Verdict = "NotEnforced"
 	// Open: somebody without credentials gets in, because the rule says so.
 	Open Verdict = "Open"
@@ -139,7 +140,7 @@ func (s subject) openBecause() string {
 
 // notEnforced is true for a finding that says that nobody asks.
 func notEnforced(code Code) bool {
-	return code == RuleShadowed || code == ServiceWithoutSelector || code == SidecarMissing
+	return code == RuleShadowed || code == ServiceWithoutSelector || code == SidecarMissing || code == ProtectionWidened
 }
 
 // unknownSidecar says what has to be known before anybody can tell that a sidecar asks,

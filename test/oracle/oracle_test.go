@@ -160,9 +160,7 @@ func ourWorld(t *testing.T, in world) *facts.World {
 			require.NoError(t, err)
 			made.SetMesh(&mesh)
 		case "AuthorizationPolicy":
-			if parsed := istio.ParseAuthorizationPolicy(object.Object); parsed.Asks() && !parsed.Kyma {
-				made.SetCustomPolicy(name, facts.CustomPolicy{Selector: policy.SelectorOf(parsed.Selector), Provider: parsed.Provider})
-			}
+			made.SetAuthorizationPolicy(name, facts.AuthorizationPolicyOf(istio.ParseAuthorizationPolicy(object.Object)))
 		case "APIRule":
 			made.SetAPIRule(apirule.Parse(object.Object, ""))
 		}

@@ -79,13 +79,11 @@ type known struct {
 	cluster string
 	// gaps are the kinds that could not be read.
 	gaps []cluster.Gap
-	// hosts has who takes which host among the manifests.
-	hosts lint.Hosts
 }
 
 // linter returns a linter that knows all of it.
 func (k *known) linter() lint.Linter {
-	return lint.Linter{Source: k.source, Settings: k.settings, Namespace: k.namespace, Gateway: k.gateway, Now: k.now, Complete: k.complete, Istios: k.istios, Hosts: k.hosts, Domain: k.world.GatewayDomain}
+	return lint.Linter{Source: k.source, Settings: k.settings, Namespace: k.namespace, Gateway: k.gateway, Now: k.now, Complete: k.complete, Istios: k.istios}
 }
 
 // gather collects everything that is known, from the manifests, the flags and,
@@ -100,7 +98,7 @@ func (f *worldFlags) gather(ctx context.Context, files []manifest.File) (*known,
 		namespace = "default"
 	}
 	world := facts.NewWorld("no Istio CR was given; give it with --istio-cr, name the --authorizers, or use --live")
-	all := &known{source: world, world: world, settings: settings, gateway: gateway, namespace: namespace, now: time.Now(), hosts: lint.Hosts{}}
+	all := &known{source: world, world: world, settings: settings, gateway: gateway, namespace: namespace, now: time.Now()}
 	if f.live {
 		if world, err = all.read(ctx, f); err != nil {
 			return nil, exit.UsageError(err)

@@ -20,9 +20,9 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/client-go/dynamic"
 
-	"github.com/extauth-guard/extauth-guard/pkg/apirule"
 	"github.com/extauth-guard/extauth-guard/pkg/apis/v1alpha1"
 	"github.com/extauth-guard/extauth-guard/pkg/app/exit"
+	"github.com/extauth-guard/extauth-guard/pkg/istio"
 	"github.com/extauth-guard/extauth-guard/pkg/lint"
 	"github.com/extauth-guard/extauth-guard/pkg/manifest"
 	"github.com/extauth-guard/extauth-guard/pkg/policy"
@@ -261,10 +261,8 @@ func unguarded(object map[string]any) []report.Host {
 	if one.GetKind() != "VirtualService" || one.GroupVersionKind().Group != virtualServices().Group {
 		return nil
 	}
-	for label := range one.GetLabels() {
-		if strings.HasPrefix(label, "apirule."+apirule.Group+"/") {
-			return nil
-		}
+	if istio.MadeByKyma(object) {
+		return nil
 	}
 	gateways, _, _ := unstructured.NestedStringSlice(object, "spec", "gateways")
 	gateways = slices.DeleteFunc(gateways, func(name string) bool { return name == "mesh" })

@@ -169,6 +169,34 @@ func TestSummary(t *testing.T) {
 	assert.Equal(t, int32(299), summarize(t.Context(), verdicts, time.Time{}).statuses["all"].Matched)
 }
 
+// What somebody else's object does to an APIRule that was right is told, and counts.
+func TestWhatOthersWiden(t *testing.T) {
+	world := crowd(t, 20)
+	verdicts := newBook(world, policy.DefaultSettings())
+	examineAll(t.Context(), verdicts)
+	work := newTodo()
+	defer world.Subscribe(work.changed)()
+	widened, shared := types.NamespacedName{Namespace: "ns-0000", Name: "app-00003"}, types.NamespacedName{Namespace: "ns-0000", Name: "app-00004"}
+	world.SetAuthorizationPolicy(types.NamespacedName{Namespace: "ns-0000", Name: "open"}, &facts.AuthorizationPolicy{
+		Selector: policy.SelectorOf(map[string]string{"app": widened.Name}), Allows: []istio.Allow{{}},
+	})
+	world.SetVirtualService(types.NamespacedName{Namespace: "web", Name: "raw"}, istio.VirtualService{Hosts: []string{shared.Name + ".example.com"}, Gateways: []string{"web/gateway"}})
+	names, _ := work.take()
+	assert.Subset(t, names, []types.NamespacedName{widened, shared})
+	for name, want := range map[types.NamespacedName]policy.Code{widened: policy.ProtectionWidened, shared: policy.HostTaken} {
+		seen := verdicts.examine(t.Context(), time.Time{}, name)
+		if assert.Len(t, seen.grave, 1, "%s", name) {
+			assert.Equal(t, want, seen.grave[0].Code)
+		}
+	}
+	found := summarize(t.Context(), verdicts, time.Time{})
+	assert.Equal(t, int32(1), found.statuses["all"].NotEnforced)
+	assert.Equal(t, 1, found.hosts[metrics.HostsIn{Namespace: "ns-0000", Kind: apirule.Kind, Verdict: string(policy.NotEnforced)}])
+	for _, code := range []policy.Code{policy.ProtectionWidened, policy.HostTaken} {
+		assert.Equal(t, 1, found.findings[metrics.CodeIn{Code: string(code), Namespace: "ns-0000"}], code)
+	}
+}
+
 func TestExemptions(t *testing.T) {
 	one := compile(t, "p", `{mode: Audit, require: {}, exemptions: [
 		{namespace: a, name: b, reason: r, owner: o, expires: "2027-01-01"},

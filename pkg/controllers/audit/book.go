@@ -41,10 +41,10 @@ type standing struct {
 	state  policy.State
 }
 
-// isGrave is true for violations of policies, and for what would be refused at
-// admission.
+// isGrave is true for violations of policies, for what would be refused at admission, and
+// for what somebody else's object did to an APIRule that was right.
 func isGrave(finding policy.Finding) bool {
-	return finding.Severity == policy.Deny || ofPolicy(finding.Code)
+	return finding.Severity == policy.Deny || ofPolicy(finding.Code) || finding.Code == policy.ProtectionWidened || finding.Code == policy.HostTaken
 }
 
 func faultOf(finding policy.Finding) string {

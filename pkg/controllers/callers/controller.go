@@ -154,7 +154,7 @@ func (c *Controller) changed(change facts.Change) {
 		// before the change, so all that may be concerned are looked at: it costs a
 		// look into the index for each.
 		c.addAll()
-	case facts.Istio, facts.CustomPolicies, facts.Endpoints, facts.VirtualService, facts.Proxies:
+	case facts.Istio, facts.AuthorizationPolicies, facts.Endpoints, facts.VirtualService, facts.Proxies:
 	}
 }
 

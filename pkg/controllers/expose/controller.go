@@ -123,7 +123,7 @@ func (c *Controller) changed(change facts.Change) {
 	case facts.APIRule:
 		c.queue.Add(change.Name) // has the name of its Service
 		c.addBlocked()           // its host may be free now
-	case facts.VirtualService, facts.CustomPolicies:
+	case facts.VirtualService, facts.AuthorizationPolicies:
 		c.addBlocked()
 	case facts.Istio, facts.ExtAuthPolicy, facts.Gateway, facts.Namespace:
 		c.addAsking()

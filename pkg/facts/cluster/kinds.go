@@ -206,42 +206,28 @@ func shared(text string) string {
 	return unique.Make(text).Value()
 }
 
-func customPolicyFeed(client dynamic.Interface, world *facts.World) *feed {
+func authorizationPolicyFeed(client dynamic.Interface, world *facts.World) *feed {
+	set := func(name types.NamespacedName, value authorization) {
+		setCallers(world, name, value.callers)
+		world.SetShields(name, value.shields)
+		world.SetAuthorizationPolicy(name, value.known)
+	}
 	return newFeed("AuthorizationPolicy", everywhere(client.Resource(authorizationPolicies())), example(authorizationPolicies(), "AuthorizationPolicy"),
-		func(object *unstructured.Unstructured) authorization {
-			return authorization{custom: customPolicyValue(object), callers: callersValue(object), shields: istio.ParseShields(object.Object)}
-		},
-		func(name types.NamespacedName, value authorization) {
-			setCallers(world, name, value.callers)
-			world.SetShields(name, value.shields)
-			if value.custom == nil {
-				world.DeleteCustomPolicy(name)
-				return
-			}
-			world.SetCustomPolicy(name, *value.custom)
-		},
-		func(name types.NamespacedName) {
-			setCallers(world, name, nil)
-			world.SetShields(name, nil)
-			world.DeleteCustomPolicy(name)
-		})
+		authorizationOf, set, func(name types.NamespacedName) { set(name, authorization{}) })
 }
 
 // authorization is what is kept of an AuthorizationPolicy.
 type authorization struct {
-	custom  *facts.CustomPolicy
+	known   *facts.AuthorizationPolicy
 	callers *facts.CallersPolicy
 	shields []istio.Shield
 }
 
-// customPolicyValue returns nil for what is no hand-written CUSTOM policy that acts on
-// sidecars. The APIRules of those that Kyma makes are read themselves.
-func customPolicyValue(object *unstructured.Unstructured) *facts.CustomPolicy {
-	parsed := istio.ParseAuthorizationPolicy(object.Object)
-	if !parsed.Asks() || parsed.Kyma {
-		return nil
+func authorizationOf(object *unstructured.Unstructured) authorization {
+	return authorization{
+		known:   facts.AuthorizationPolicyOf(istio.ParseAuthorizationPolicy(object.Object)),
+		callers: callersValue(object), shields: istio.ParseShields(object.Object),
 	}
-	return &facts.CustomPolicy{Selector: policy.SelectorOf(parsed.Selector), Provider: parsed.Provider}
 }
 
 func example(resource schema.GroupVersionResource, kind string) *unstructured.Unstructured {

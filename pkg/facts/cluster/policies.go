@@ -5,7 +5,6 @@ package cluster
 
 import (
 	"context"
-	"strings"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -88,10 +87,8 @@ func virtualServiceFeed(client dynamic.Interface, world *facts.World) *feed {
 
 // virtualServiceValue returns nil for what Kyma made of an APIRule before 3.5.
 func virtualServiceValue(object *unstructured.Unstructured) *istio.VirtualService {
-	for label := range object.GetLabels() {
-		if strings.HasPrefix(label, "apirule."+apirule.Group+"/") {
-			return nil
-		}
+	if istio.MadeByKyma(object.Object) {
+		return nil
 	}
 	parsed := istio.ParseVirtualService(object.Object)
 	return &parsed

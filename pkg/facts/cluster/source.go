@@ -80,7 +80,7 @@ func feedsOf(config *rest.Config, world *facts.World) ([]*feed, live, error) {
 		proxyFeed(typed, world),
 		namespaceFeed(partial, world),
 		apiruleFeed(untyped, world),
-		customPolicyFeed(untyped, world),
+		authorizationPolicyFeed(untyped, world),
 		policyFeed(untyped, world),
 		gatewayFeed(untyped, world),
 		virtualServiceFeed(untyped, world),

@@ -155,20 +155,20 @@ func TestSlicesAreReady(t *testing.T) {
 	}
 }
 
-func TestCustomPolicies(t *testing.T) {
+func TestAuthorizationPolicies(t *testing.T) {
 	of := func(labels, spec map[string]any) *unstructured.Unstructured {
 		return &unstructured.Unstructured{Object: map[string]any{"metadata": map[string]any{"labels": labels}, "spec": spec}}
 	}
 	custom := map[string]any{"action": "CUSTOM", "provider": map[string]any{"name": "corp"}}
 	cases := map[string]struct {
 		object *unstructured.Unstructured
-		want   *facts.CustomPolicy
+		want   *facts.AuthorizationPolicy
 	}{
-		"by hand": {of(nil, custom), &facts.CustomPolicy{Provider: "corp"}},
+		"by hand": {of(nil, custom), &facts.AuthorizationPolicy{Provider: "corp"}},
 		"with a selector": {of(nil, map[string]any{
 			"action": "CUSTOM", "provider": map[string]any{"name": "corp"},
 			"selector": map[string]any{"matchLabels": map[string]any{"app": "web"}},
-		}), &facts.CustomPolicy{Provider: "corp", Selector: policy.SelectorOf(map[string]string{"app": "web"})}},
+		}), &facts.AuthorizationPolicy{Provider: "corp", Selector: policy.SelectorOf(map[string]string{"app": "web"})}},
 		"by Kyma":            {of(map[string]any{"apirule.gateway.kyma-project.io/v1beta1": "web.shop"}, custom), nil},
 		"another action":     {of(nil, map[string]any{"action": "ALLOW"}), nil},
 		"no provider":        {of(nil, map[string]any{"action": "CUSTOM"}), nil},
@@ -177,7 +177,7 @@ func TestCustomPolicies(t *testing.T) {
 	}
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {
-			assert.Empty(t, cmp.Diff(tc.want, customPolicyValue(tc.object)), "(-want +got)")
+			assert.Empty(t, cmp.Diff(tc.want, authorizationOf(tc.object).known), "(-want +got)")
 		})
 	}
 }

@@ -61,7 +61,7 @@ func newJudge(t *testing.T) *judge {
 	require.NoError(t, err)
 	require.Empty(t, gaps)
 	j.linter = lint.Linter{
-		Source: world, Settings: settings(), Namespace: "shop", Now: time.Now(), Istios: world.Istios(), Complete: true, Schemas: schemas, Domain: world.GatewayDomain,
+		Source: world, Settings: settings(), Namespace: "shop", Now: time.Now(), Istios: world.Istios(), Complete: true, Schemas: schemas,
 	}
 	config := rest.CopyConfig(j.Plane.Config())
 	config.QPS, config.WarningHandler = -1, rest.NoWarnings{}
