@@ -24,11 +24,22 @@ func checkRegistered(s subject) []Finding {
 				"cannot tell whether it is registered: "+registry.reason()))
 		case !registry.Has(name):
 			found = append(found, newFinding(AuthorizerNotRegistered, Deny, s.rule.AuthorizerField(i), name,
-				notRegistered(name, registry),
+				notRegistered(name, registry)+s.askedForBy(name),
 				fmt.Sprintf("%q is not registered; every request gets 403", name)))
 		}
 	}
 	return found
+}
+
+// askedForBy says which of the policies that match the rule ask for an authorizer, where
+// nobody can follow them: whoever wrote the rule cannot help it.
+func (s subject) askedForBy(name string) string {
+	for _, one := range s.matching.of(s.rule) {
+		if one.asksFor(name) {
+			return fmt.Sprintf("; ExtAuthPolicy %s asks for it and is not Ready as long as it is not registered: ask the owner of the policy", one.Name)
+		}
+	}
+	return ""
 }
 
 func notRegistered(name string, registry Registry) string {

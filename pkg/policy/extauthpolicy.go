@@ -121,6 +121,23 @@ func textsOf[T ~string](values []T) []string {
 	return texts
 }
 
+// NotReady says why the policy is not in effect as it stands, as a reason for programs and
+// in words for people; "" if it is. A registry that is not known is no reason.
+func (p ClusterPolicy) NotReady(registry Registry) (reason, why string) {
+	if p.Fault != "" {
+		return "Invalid", "the policy matches nothing: " + p.Fault
+	}
+	if missing := p.Unregistered(registry); len(missing) > 0 {
+		return "AuthorizerNotRegistered", fmt.Sprintf("nobody can comply: %s not registered in %s", strings.Join(missing, ", "), registry.Origin)
+	}
+	return "", ""
+}
+
+// asksFor is true if the policy requires or injects an authorizer.
+func (p *ClusterPolicy) asksFor(name string) bool {
+	return p.requirement != nil && slices.Contains(p.requirement.authorizers, name) || p.inject != nil && slices.Contains(p.inject.Authorizers, name)
+}
+
 // Unregistered returns the authorizers that make the policy impossible to follow
 // as things are: those that it injects, and those that it requires if none of
 // them is registered. A registry that is not known gives none.

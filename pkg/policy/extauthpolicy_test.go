@@ -511,6 +511,35 @@ func TestAPolicyThatCannotBeReadMatchesNothing(t *testing.T) {
 	assert.Empty(t, ofPolicies(policy.Check(shop(t, "cart", nil, open), facts, policy.DefaultSettings())))
 }
 
+// Who is refused because of a policy that nobody can follow is told so.
+func TestAPolicyThatNobodyCanFollow(t *testing.T) {
+	const later = `{mode: Enforce, require: {authorizers: [later]}}`
+	for name, tc := range map[string]struct {
+		policy, rule string
+		want         []string
+	}{
+		"an open rule": {later, open, []string{`deny: spec.rules[0]: Invalid value: "/*": ExtAuthPolicy p0 requires the authorizer later, but the rule says "noAuth: true"; ExtAuthPolicy p0 is not Ready, because nobody can comply: later not registered in a test; ask its owner to correct it, or for an exemption [PolicyViolation]`}},
+		"a rule that does what it is told": {later, `path: /*, methods: [GET], extAuth: {authorizers: [later]}`, []string{
+			`deny: spec.rules[0].extAuth.authorizers[0]: Invalid value: "later": not registered in a test, so every request would get 403 "RBAC: access denied"; registered: corp, oauth2-proxy; name one of these, or add it to spec.config.authorizers first; ExtAuthPolicy p0 asks for it and is not Ready as long as it is not registered: ask the owner of the policy [AuthorizerNotRegistered]`,
+		}},
+		"one of two can be followed": {`{mode: Enforce, require: {authorizers: [later, corp]}}`, open, []string{
+			`deny: spec.rules[0]: Invalid value: "/*": ExtAuthPolicy p0 requires one of the authorizers corp, later, but the rule says "noAuth: true"; name one in extAuth.authorizers, or ask the owner of the policy for an exemption [PolicyViolation]`,
+		}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			facts := shopFacts(t)
+			facts.Policies = clusterPolicies(t, tc.policy)
+			var said []string
+			for _, one := range policy.Check(shop(t, "cart", nil, tc.rule), facts, policy.DefaultSettings()) {
+				if one.Severity == policy.Deny {
+					said = append(said, sentences([]policy.Finding{one})...)
+				}
+			}
+			assert.Equal(t, tc.want, said)
+		})
+	}
+}
+
 func TestUnregistered(t *testing.T) {
 	registry := policy.StaticRegistry("a test", []string{"corp"})
 	cases := map[string]struct {

@@ -63,12 +63,27 @@ func (s subject) violation(policies []*ClusterPolicy) Finding {
 	if len(policies) > 1 {
 		verb = "require"
 	}
+	way, brief := "name one in extAuth.authorizers, or ask the owner of the policy for an exemption", ""
+	if not := notReady(policies, s.facts.Registry); not != "" {
+		way = not + "; ask its owner to correct it, or for an exemption"
+		brief = ", and is not Ready"
+	}
 	finding := newFinding(PolicyViolation, severity, s.rule.Field(), s.rule.Path,
-		fmt.Sprintf("%s %s %s, but the rule %s; name one in extAuth.authorizers, or ask the owner of the policy for an exemption",
-			names(policies), verb, wanted, s.has()),
-		fmt.Sprintf("%s %s %s", names(policies), verb, wanted))
+		fmt.Sprintf("%s %s %s, but the rule %s; %s", names(policies), verb, wanted, s.has(), way),
+		fmt.Sprintf("%s %s %s%s", names(policies), verb, wanted, brief))
 	finding.Subject, finding.Opens = wanted, s.opens()
 	return finding
+}
+
+// notReady says of the first of policies that is not Ready that it is not, and why; "" if
+// all are.
+func notReady(policies []*ClusterPolicy, registry Registry) string {
+	for _, one := range policies {
+		if _, why := one.NotReady(registry); why != "" {
+			return fmt.Sprintf("ExtAuthPolicy %s is not Ready, because %s", one.Name, why)
+		}
+	}
+	return ""
 }
 
 func (s subject) opens() *Opening {

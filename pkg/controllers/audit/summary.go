@@ -5,7 +5,6 @@ package audit
 
 import (
 	"context"
-	"fmt"
 	"math"
 	"strings"
 	"time"
@@ -61,15 +60,12 @@ func readiness(one policy.ClusterPolicy, authorizers policy.Registry) metav1.Con
 	if one.AnyIssuer() {
 		ready.Message += "; it counts a jwt of any issuer as protection: name the issuers in spec.require.jwt.issuers"
 	}
-	missing := one.Unregistered(authorizers)
+	reason, why := one.NotReady(authorizers)
 	switch {
-	case one.Fault != "":
-		ready.Status, ready.Reason, ready.Message = metav1.ConditionFalse, "Invalid", "the policy matches nothing: "+one.Fault
+	case reason != "":
+		ready.Status, ready.Reason, ready.Message = metav1.ConditionFalse, reason, why
 	case !authorizers.Known:
 		ready.Status, ready.Reason, ready.Message = metav1.ConditionUnknown, "RegistryUnknown", "the registered authorizers are not known: "+authorizers.Reason
-	case len(missing) > 0:
-		ready.Status, ready.Reason = metav1.ConditionFalse, "AuthorizerNotRegistered"
-		ready.Message = fmt.Sprintf("nobody can comply: %s not registered in %s", strings.Join(missing, ", "), authorizers.Origin)
 	}
 	return ready
 }
