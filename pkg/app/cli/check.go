@@ -157,8 +157,8 @@ func (f *checkFlags) run(ctx context.Context, streams Streams, now func() time.T
 	if f.output != "text" && f.output != "json" {
 		return exit.UsageError(fmt.Errorf("unknown output format %q; known are text, json", f.output))
 	}
-	if *f.kube.Namespace != "" {
-		f.installation = *f.kube.Namespace
+	if f.kube.namespace() != "" {
+		f.installation = f.kube.namespace()
 	}
 	doctor, err := newDoctor(f, now)
 	if err != nil {

@@ -62,7 +62,7 @@ type doctor struct {
 }
 
 func newDoctor(flags *checkFlags, now func() time.Time) (*doctor, error) {
-	config, err := flags.kube.ToRESTConfig()
+	config, err := flags.kube.config()
 	if err != nil {
 		return nil, fmt.Errorf("reading the kubeconfig: %w", err)
 	}

@@ -167,11 +167,11 @@ func (f *explainFlags) run(ctx context.Context, args []string, streams Streams) 
 	if f.output != "text" && f.output != "json" {
 		return exit.UsageError(fmt.Errorf("unknown output format %q; known are text, json", f.output))
 	}
-	key, err := meant(args, *f.kube.Namespace)
+	key, err := meant(args, f.kube.namespace())
 	if err != nil {
 		return exit.UsageError(err)
 	}
-	*f.kube.Namespace = key.Namespace // also the one that is read where not all may be
+	f.kube.overrides.Context.Namespace = key.Namespace // also the one that is read where not all may be
 	request, err := f.parse()
 	if err != nil {
 		return exit.UsageError(err)
@@ -261,7 +261,7 @@ func (f *explainFlags) kyma(ctx context.Context, view apirule.View) kymaState {
 }
 
 func (f *explainFlags) readAPIRule(ctx context.Context, name types.NamespacedName) (*unstructured.Unstructured, error) {
-	config, err := f.kube.ToRESTConfig()
+	config, err := f.kube.config()
 	if err != nil {
 		return nil, fmt.Errorf("reading the kubeconfig: %w", err)
 	}

@@ -12,7 +12,6 @@ import (
 
 	"github.com/spf13/cobra"
 	"k8s.io/apimachinery/pkg/types"
-	"k8s.io/cli-runtime/pkg/genericclioptions"
 
 	"github.com/extauth-guard/extauth-guard/pkg/app/exit"
 	"github.com/extauth-guard/extauth-guard/pkg/config"
@@ -31,7 +30,7 @@ type worldFlags struct {
 	config      string
 	live        bool
 	patience    time.Duration
-	kube        *genericclioptions.ConfigFlags
+	kube        *kubeFlags
 	// notes is where a command says what it could not see, and what it waits for.
 	notes io.Writer
 }
@@ -51,18 +50,8 @@ func (f *worldFlags) register(cmd *cobra.Command, notes io.Writer) {
 func (f *worldFlags) registerCluster(cmd *cobra.Command, notes io.Writer) {
 	f.notes = notes
 	cmd.Flags().DurationVar(&f.patience, "live-timeout", 20*time.Second, "how long to wait for the cluster")
-	f.kube = kubeFlags()
+	f.kube = newKubeFlags()
 	addKubeFlags(cmd, f.kube)
-}
-
-// kubeFlags are the flags of kubectl that say which cluster is meant.
-func kubeFlags() *genericclioptions.ConfigFlags {
-	flags := genericclioptions.NewConfigFlags(true)
-	flags.CacheDir, flags.CertFile, flags.KeyFile, flags.CAFile = nil, nil, nil, nil
-	flags.BearerToken, flags.TLSServerName, flags.DisableCompression = nil, nil, nil
-	flags.ImpersonateUID, flags.AuthInfoName, flags.ClusterName, flags.APIServer = nil, nil, nil, nil
-	flags.Insecure = nil
-	return flags
 }
 
 // known is what a command on manifests knows besides them.
@@ -93,7 +82,7 @@ func (f *worldFlags) gather(ctx context.Context, files []manifest.File) (*known,
 	if err != nil {
 		return nil, exit.UsageError(err)
 	}
-	namespace := *f.kube.Namespace
+	namespace := f.kube.namespace()
 	if namespace == "" {
 		namespace = "default"
 	}

@@ -16,7 +16,6 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
-	"k8s.io/cli-runtime/pkg/genericclioptions"
 
 	"github.com/extauth-guard/extauth-guard/pkg/app/exit"
 	"github.com/extauth-guard/extauth-guard/pkg/extauthz"
@@ -28,11 +27,11 @@ type probeFlags struct {
 	host, prefix, output string
 	include, open        []string
 	timeout              time.Duration
-	kube                 *genericclioptions.ConfigFlags
+	kube                 *kubeFlags
 }
 
 func newProbe(streams Streams) *cobra.Command {
-	flags := &probeFlags{kube: kubeFlags()}
+	flags := &probeFlags{kube: newKubeFlags()}
 	cmd := &cobra.Command{
 		Use:   "probe AUTHORIZER|URL",
 		Short: "Ask an authorizer what strangers would, and insist that each request is denied",
@@ -59,7 +58,7 @@ header, unless --include says which.`,
 	cmd.Flags().DurationVar(&flags.timeout, "timeout", 5*time.Second, "how long one answer may take")
 	cmd.Flags().StringVarP(&flags.output, "output", "o", "text", "output `format`: text, json")
 	oneOf(cmd, "output", "text", "json")
-	flags.kube.AddFlags(cmd.Flags())
+	flags.kube.addFlags(cmd.Flags())
 	return cmd
 }
 

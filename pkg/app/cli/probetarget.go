@@ -27,7 +27,7 @@ import (
 
 // registered is an authorizer of the active Istio CR, reached through the API server.
 func (f *probeFlags) registered(ctx context.Context, name string) (probe.Target, func(), error) {
-	config, err := f.kube.ToRESTConfig()
+	config, err := f.kube.config()
 	if err != nil {
 		return probe.Target{}, nil, exit.UsageError(fmt.Errorf("reading the kubeconfig: %w", err))
 	}

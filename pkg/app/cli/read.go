@@ -74,11 +74,11 @@ func after(while time.Duration, do func()) (stop func()) {
 
 // connection returns how to reach the cluster, and the namespace that is meant.
 func (f *worldFlags) connection() (*rest.Config, string, error) {
-	config, err := f.kube.ToRESTConfig()
+	config, err := f.kube.config()
 	if err != nil {
 		return nil, "", fmt.Errorf("reading the kubeconfig: %w", err)
 	}
-	namespace, _, err := f.kube.ToRawKubeConfigLoader().Namespace()
+	namespace, _, err := f.kube.loader().Namespace()
 	if err != nil {
 		return nil, "", fmt.Errorf("reading the kubeconfig: %w", err)
 	}

@@ -103,7 +103,7 @@ func (f *reportFlags) run(ctx context.Context, args []string, streams Streams, n
 	}
 	linter := all.linter()
 	source := strings.Join(args, ", ")
-	only := *f.kube.Namespace
+	only := f.kube.namespace()
 	var exposed exposed
 	if len(args) > 0 {
 		exposed, err = ofFiles(ctx, linter, all, files.List, now())
@@ -228,7 +228,7 @@ func (f *reportFlags) ofCluster(ctx context.Context, linter lint.Linter, from *k
 	for _, view := range from.world.APIRules() {
 		all.addAPIRule(from, linter.ExamineStored(ctx, view))
 	}
-	config, err := f.kube.ToRESTConfig()
+	config, err := f.kube.config()
 	if err != nil {
 		return exposed{}, fmt.Errorf("reading the kubeconfig: %w", err)
 	}

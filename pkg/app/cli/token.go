@@ -16,7 +16,6 @@ import (
 
 	"github.com/spf13/cobra"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/cli-runtime/pkg/genericclioptions"
 	"k8s.io/client-go/kubernetes"
 
 	"github.com/extauth-guard/extauth-guard/pkg/app/exit"
@@ -35,11 +34,11 @@ type tokenFlags struct {
 	issuer, clientID, secretFile, caFile, secret string
 	scopes                                       []string
 	claims                                       bool
-	kube                                         *genericclioptions.ConfigFlags
+	kube                                         *kubeFlags
 }
 
 func newToken(streams Streams, now func() time.Time) *cobra.Command {
-	flags := &tokenFlags{kube: kubeFlags()}
+	flags := &tokenFlags{kube: newKubeFlags()}
 	cmd := &cobra.Command{
 		Use:   "token --issuer URL (--secret NAME | --client-id ID --client-secret-file FILE)",
 		Short: "Get a client-credentials token, or say what oauth2-proxy will think of it",
@@ -152,11 +151,11 @@ func (f *tokenFlags) credentials(ctx context.Context, stdin io.Reader) (oidc.Cre
 }
 
 func (f *tokenFlags) fromCluster(ctx context.Context) (oidc.Credentials, error) {
-	config, err := f.kube.ToRESTConfig()
+	config, err := f.kube.config()
 	if err != nil {
 		return oidc.Credentials{}, fmt.Errorf("reading the kubeconfig: %w", err)
 	}
-	namespace, _, err := f.kube.ToRawKubeConfigLoader().Namespace()
+	namespace, _, err := f.kube.loader().Namespace()
 	if err != nil {
 		return oidc.Credentials{}, fmt.Errorf("reading the kubeconfig: %w", err)
 	}

@@ -37,7 +37,7 @@ type tryFlags struct {
 }
 
 func newTry(streams Streams) *cobra.Command {
-	flags := &tryFlags{tokenFlags: tokenFlags{kube: kubeFlags()}}
+	flags := &tryFlags{tokenFlags: tokenFlags{kube: newKubeFlags()}}
 	cmd := &cobra.Command{
 		Use:   "try HOST [--issuer URL (--secret NAME | --client-id ID --client-secret-file FILE)]",
 		Short: "Send requests to an exposed host: without a token, with garbage, with a token",

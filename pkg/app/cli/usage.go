@@ -5,6 +5,7 @@ package cli
 
 import (
 	"context"
+	"fmt"
 	"io"
 	"os"
 	"strings"
@@ -14,7 +15,6 @@ import (
 	"github.com/spf13/pflag"
 	"golang.org/x/term"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/cli-runtime/pkg/genericclioptions"
 	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/kubernetes"
 )
@@ -22,56 +22,75 @@ import (
 // ofCluster marks the flags that say which cluster is meant.
 const ofCluster = "of-cluster"
 
-// usage is cobra's template, with the flags in two groups: those of the command,
-// and those that every kubectl command has.
-const usage = `Usage:{{if .Runnable}}
-  {{.UseLine}}{{end}}{{if .HasAvailableSubCommands}}
-  {{.CommandPath}} [command]{{end}}{{if .HasExample}}
-
-Examples:
-{{.Example}}{{end}}{{if .HasAvailableSubCommands}}
-
-Available Commands:{{range .Commands}}{{if .IsAvailableCommand}}
-  {{rpad .Name .NamePadding }} {{.Short}}{{end}}{{end}}{{end}}{{with ownFlags .}}
-
-Flags:
-{{.}}{{end}}{{with clusterFlags .}}
-
-Flags that say which cluster:
-{{.}}{{end}}{{if .HasAvailableSubCommands}}
-
-Use "{{.CommandPath}} [command] --help" for more information about a command.{{end}}
-`
-
-// groupFlags has the help of root and its commands show flags in groups, as wide as
-// the terminal.
+// groupFlags has the help of root and its commands show flags in two groups, as wide as
+// the terminal: those of the command, and those that every kubectl command has. It is no
+// template, because text/template calls methods by their names, and then the linker
+// keeps every method of everything: the binary would be twice as large.
 func groupFlags(root *cobra.Command, out io.Writer) {
-	flags := func(cmd *cobra.Command, cluster bool) string {
-		group := pflag.NewFlagSet("", pflag.ContinueOnError)
-		cmd.Flags().VisitAll(func(flag *pflag.Flag) {
-			if _, is := flag.Annotations[ofCluster]; is == cluster {
-				group.AddFlag(flag)
-			}
-		})
-		return strings.TrimRight(group.FlagUsagesWrapped(width(out)), "\n ")
+	root.SetUsageFunc(func(cmd *cobra.Command) error {
+		_, err := io.WriteString(cmd.OutOrStderr(), usageOf(cmd, width(out)))
+		return err
+	})
+}
+
+func usageOf(cmd *cobra.Command, columns int) string {
+	var text strings.Builder
+	text.WriteString("Usage:")
+	if cmd.Runnable() {
+		text.WriteString("\n  " + cmd.UseLine())
 	}
-	cobra.AddTemplateFunc("ownFlags", func(cmd *cobra.Command) string { return flags(cmd, false) })
-	cobra.AddTemplateFunc("clusterFlags", func(cmd *cobra.Command) string { return flags(cmd, true) })
-	root.SetUsageTemplate(usage)
+	if cmd.HasAvailableSubCommands() {
+		text.WriteString("\n  " + cmd.CommandPath() + " [command]")
+	}
+	if cmd.HasExample() {
+		text.WriteString("\n\nExamples:\n" + cmd.Example)
+	}
+	if cmd.HasAvailableSubCommands() {
+		text.WriteString("\n\nAvailable Commands:")
+		for _, one := range cmd.Commands() {
+			if one.IsAvailableCommand() {
+				fmt.Fprintf(&text, "\n  %-*s %s", one.NamePadding(), one.Name(), one.Short)
+			}
+		}
+	}
+	for _, group := range []struct {
+		title   string
+		cluster bool
+	}{{"Flags", false}, {"Flags that say which cluster", true}} {
+		if flags := flagsOf(cmd, group.cluster, columns); flags != "" {
+			text.WriteString("\n\n" + group.title + ":\n" + flags)
+		}
+	}
+	if cmd.HasAvailableSubCommands() {
+		fmt.Fprintf(&text, "\n\nUse %q for more information about a command.", cmd.CommandPath()+" [command] --help")
+	}
+	text.WriteString("\n")
+	return text.String()
+}
+
+// flagsOf describes the flags of a command that say which cluster is meant, or the others.
+func flagsOf(cmd *cobra.Command, cluster bool, columns int) string {
+	group := pflag.NewFlagSet("", pflag.ContinueOnError)
+	cmd.Flags().VisitAll(func(flag *pflag.Flag) {
+		if _, is := flag.Annotations[ofCluster]; is == cluster {
+			group.AddFlag(flag)
+		}
+	})
+	return strings.TrimRight(group.FlagUsagesWrapped(columns), "\n ")
 }
 
 // addKubeFlags adds the flags that say which cluster is meant, with what a shell
 // offers for them.
-func addKubeFlags(cmd *cobra.Command, kube *genericclioptions.ConfigFlags) {
+func addKubeFlags(cmd *cobra.Command, kube *kubeFlags) {
 	own := pflag.NewFlagSet("", pflag.ContinueOnError)
-	kube.AddFlags(own)
+	kube.addFlags(own)
 	own.VisitAll(func(flag *pflag.Flag) {
 		// pflag takes what is between backquotes for the name of the value.
 		flag.Usage = strings.ReplaceAll(flag.Usage, "`", "'")
 		flag.Annotations = map[string][]string{ofCluster: {}}
 	})
 	cmd.Flags().AddFlagSet(own)
-	complete := func(flag string, names func(context.Context, *genericclioptions.ConfigFlags) []string) {
+	complete := func(flag string, names func(context.Context, *kubeFlags) []string) {
 		// The error is a flag that does not exist; a test looks at every command.
 		_ = cmd.RegisterFlagCompletionFunc(flag, func(cmd *cobra.Command, _ []string, _ string) ([]string, cobra.ShellCompDirective) {
 			return names(cmd.Context(), kube), cobra.ShellCompDirectiveNoFileComp
@@ -84,8 +103,8 @@ func addKubeFlags(cmd *cobra.Command, kube *genericclioptions.ConfigFlags) {
 // offerWithin bounds how long a shell waits for names from the cluster.
 const offerWithin = 2 * time.Second
 
-func contextNames(_ context.Context, kube *genericclioptions.ConfigFlags) []string {
-	config, err := kube.ToRawKubeConfigLoader().RawConfig()
+func contextNames(_ context.Context, kube *kubeFlags) []string {
+	config, err := kube.loader().RawConfig()
 	if err != nil {
 		return nil
 	}
@@ -96,7 +115,7 @@ func contextNames(_ context.Context, kube *genericclioptions.ConfigFlags) []stri
 	return names
 }
 
-func namespaceNames(ctx context.Context, kube *genericclioptions.ConfigFlags) []string {
+func namespaceNames(ctx context.Context, kube *kubeFlags) []string {
 	return offered(ctx, kube, func(ctx context.Context, client kubernetes.Interface, _ string) ([]string, error) {
 		list, err := client.CoreV1().Namespaces().List(ctx, metav1.ListOptions{})
 		if err != nil {
@@ -110,7 +129,7 @@ func namespaceNames(ctx context.Context, kube *genericclioptions.ConfigFlags) []
 	})
 }
 
-func secretNames(ctx context.Context, kube *genericclioptions.ConfigFlags) []string {
+func secretNames(ctx context.Context, kube *kubeFlags) []string {
 	return offered(ctx, kube, func(ctx context.Context, client kubernetes.Interface, namespace string) ([]string, error) {
 		list, err := client.CoreV1().Secrets(namespace).List(ctx, metav1.ListOptions{FieldSelector: "type=Opaque"})
 		if err != nil {
@@ -124,12 +143,12 @@ func secretNames(ctx context.Context, kube *genericclioptions.ConfigFlags) []str
 	})
 }
 
-func apiruleNames(ctx context.Context, kube *genericclioptions.ConfigFlags) []string {
-	config, err := kube.ToRESTConfig()
+func apiruleNames(ctx context.Context, kube *kubeFlags) []string {
+	config, err := kube.config()
 	if err != nil {
 		return nil
 	}
-	namespace, _, err := kube.ToRawKubeConfigLoader().Namespace()
+	namespace, _, err := kube.loader().Namespace()
 	if err != nil {
 		return nil
 	}
@@ -152,12 +171,12 @@ func apiruleNames(ctx context.Context, kube *genericclioptions.ConfigFlags) []st
 
 // offered asks the cluster for names. What cannot be read is not offered: a shell
 // has no place for a reason.
-func offered(ctx context.Context, kube *genericclioptions.ConfigFlags, list func(context.Context, kubernetes.Interface, string) ([]string, error)) []string {
-	config, err := kube.ToRESTConfig()
+func offered(ctx context.Context, kube *kubeFlags, list func(context.Context, kubernetes.Interface, string) ([]string, error)) []string {
+	config, err := kube.config()
 	if err != nil {
 		return nil
 	}
-	namespace, _, err := kube.ToRawKubeConfigLoader().Namespace()
+	namespace, _, err := kube.loader().Namespace()
 	if err != nil {
 		return nil
 	}
