@@ -19,7 +19,7 @@ CONTROL_PLANE := KUBEBUILDER_ASSETS=$${KUBEBUILDER_ASSETS:-$$(hack/cluster/contr
 ##@ Test
 
 .PHONY: test
-test: test-unit test-static test-integration test-helm4 ## Run every test that needs neither root nor a container engine.
+test: test-unit test-static test-integration test-helm4 test-alerts ## Run every test that needs neither root nor a container engine.
 
 .PHONY: test-unit
 test-unit: ## Run the tests beside the code; they need no control plane and no browser.
@@ -37,6 +37,10 @@ test-integration: ## Run the suites against a real kube-apiserver and etcd.
 .PHONY: test-helm4
 test-helm4: ## Prove that Helm 4 renders the chart as Helm 3 does; a module of its own, because of its dependencies.
 	cd test/static/helm4 && go test -count=1 $(TEST_FLAGS) ./...
+
+.PHONY: test-alerts
+test-alerts: ## Have Prometheus evaluate each alert where it fires and where it does not; a module of its own, because of its dependencies.
+	cd test/static/alerts && go test -count=1 $(TEST_FLAGS) ./...
 
 .PHONY: scale
 scale: ## Measure memory, start and admission with 10,000 APIRules and Services against 10; fails over budget.
