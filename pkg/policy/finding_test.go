@@ -132,7 +132,7 @@ func TestWarningsAreFew(t *testing.T) {
 	eight := append(six, of(policy.InternalTrafficBlocked, policy.LegacyVersion)...)
 	got := policy.Warnings(eight)
 	assert.Len(t, got, 6)
-	assert.Equal(t, "and 3 more warnings; kubectl extauth explain shows all of them", got[5])
+	assert.Equal(t, "and 3 more warnings; kubectl extauth lint shows all of them", got[5])
 	assert.Len(t, policy.Warnings(append(six[:1:1], six[0], six[0])), 1, "each is said once")
 	assert.Equal(t, policy.RuleLeftOpen, eight[0].Code, "the findings keep their order")
 }

@@ -47,7 +47,8 @@ func misfits(entry istio.Authorizer) []misfit {
 // everybody with 200 (oauth2-proxy 7.15, oauthproxy.go, buildServeMux).
 func ownPath(entry istio.Authorizer, known profile.Profile) []misfit {
 	path, _, fixed := strings.Cut(entry.PathPrefix, "?")
-	if !fixed || !(slices.Contains([]string{"/ping", "/ready", "/robots.txt"}, path) || strings.HasPrefix(path, "/oauth2/")) {
+	own := slices.Contains([]string{"/ping", "/ready", "/robots.txt"}, path) || strings.HasPrefix(path, "/oauth2/")
+	if !fixed || !own {
 		return nil
 	}
 	return []misfit{{

@@ -28,7 +28,7 @@ func Warnings(findings []Finding) []string {
 		}
 	}
 	if more := len(warnings) - maxWarnings; more > 1 {
-		warnings = append(warnings[:maxWarnings], fmt.Sprintf("and %d more warnings; kubectl extauth explain shows all of them", more))
+		warnings = append(warnings[:maxWarnings], fmt.Sprintf("and %d more warnings; kubectl extauth lint shows all of them", more))
 	}
 	return warnings
 }

@@ -41,6 +41,16 @@ func (s *stage) testExamples(t *testing.T) {
 	}
 }
 
+// testUnasked applies a rule without an access strategy where nobody asks for one. Kyma's
+// CRD refuses it, in words that may change with Kyma; above them is our warning.
+func (s *stage) testUnasked(t *testing.T) {
+	answer, err := s.kubectl(t, apiRule("v2", "default", "unasked", "", open), "apply", "-f", "-")
+	require.Error(t, err)
+	warning, refusal, _ := strings.Cut(answer, "\n")
+	golden(t, filepath.Join("testdata", "kubectl", "unasked.txt"), warning+"\n")
+	assert.Contains(t, refusal, "One of the following fields must be set")
+}
+
 // example is a file of manifests. Its first lines are comments: "code" is why its
 // last document is refused, "expect" the codes of the warnings about its last
 // document, "given" what is unusual about the cluster.

@@ -50,6 +50,7 @@ func suite(t *testing.T, crds string) {
 	t.Run("storm", s.testStorm)
 	t.Run("calls", s.testCalls)
 	t.Run("examples", s.testExamples)
+	t.Run("examples of rules that nobody asked for", s.testUnasked)
 	t.Run("corpus", s.testCorpus)
 	t.Run("no Istio CR", s.testNoIstio)
 	t.Run("permissions", s.testPermissions)
