@@ -218,7 +218,8 @@ func TestOneRowForEachHost(t *testing.T) {
 	}
 	made := report.New(time.Date(2026, 11, 25, 12, 0, 0, 0, time.UTC), "", []report.Host{
 		host("shop", "cart", policy.Protected, "RuleShadowed"), host("shop", "api", policy.Open, "RuleLeftOpen"), host("lab", "api", policy.Blocked),
-		{Kind: "APIRule", Namespace: "shop", Name: "without", Verdict: policy.Unknown}, {Kind: "APIRule", Namespace: "shop", Name: "hosts", Verdict: policy.Unknown},
+		{Kind: "APIRule", Namespace: "shop", Name: "without", Verdict: policy.Unknown},
+		{Kind: "APIRule", Namespace: "shop", Name: "hosts", Verdict: policy.Unknown},
 	}, nil)
 	assert.Equal(t, report.Summary{Hosts: 3, Open: 1, Unknown: 2, Warn: 2}, made.Summary)
 	assert.Equal(t, []report.Team{

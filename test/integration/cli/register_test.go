@@ -25,7 +25,9 @@ func TestRegister(t *testing.T) {
 		require.NoError(t, err)
 		return entries
 	}
-	register := func(args ...string) (int, string, string) { return s.run(t, "", append([]string{"register"}, args...)...) }
+	register := func(args ...string) (int, string, string) {
+		return s.run(t, "", append([]string{"register"}, args...)...)
+	}
 	first := list()
 
 	code, stdout, stderr := register("sso", "--profile", "authelia", "--service", "oauth2-proxy/authelia", "--apply")
