@@ -10,8 +10,10 @@ import (
 	"github.com/extauth-guard/extauth-guard/pkg/policy"
 )
 
-// AuthorizationPolicy is one that somebody wrote by hand and that matters to a verdict.
+// AuthorizationPolicy is one that matters to a verdict.
 type AuthorizationPolicy struct {
+	// Owner is the APIRule that Kyma made it of; the zero value for one by hand.
+	Owner types.NamespacedName
 	// Selector selects the Pods; empty for all Pods of the namespace.
 	Selector policy.Selector
 	// Provider is the name of the authorizer that a policy with the action CUSTOM has
@@ -22,9 +24,12 @@ type AuthorizationPolicy struct {
 }
 
 // AuthorizationPolicyOf returns what is kept of an AuthorizationPolicy; nil if that is
-// nothing. The APIRules of those that Kyma makes are read themselves.
+// nothing.
 func AuthorizationPolicyOf(parsed istio.AuthorizationPolicy) *AuthorizationPolicy {
-	if parsed.Kyma || !parsed.Asks() && len(parsed.Allows) == 0 {
+	switch {
+	case parsed.Kyma && parsed.Asks() && parsed.Owner.Name != "" && parsed.Owner.Namespace != "":
+		return &AuthorizationPolicy{Owner: parsed.Owner, Selector: policy.SelectorOf(parsed.Selector), Provider: parsed.Provider}
+	case parsed.Kyma || !parsed.Asks() && len(parsed.Allows) == 0:
 		return nil
 	}
 	return &AuthorizationPolicy{Selector: policy.SelectorOf(parsed.Selector), Provider: parsed.Provider, Allows: parsed.Allows}
@@ -34,6 +39,10 @@ func AuthorizationPolicyOf(parsed istio.AuthorizationPolicy) *AuthorizationPolic
 func (w *World) SetAuthorizationPolicy(name types.NamespacedName, known *AuthorizationPolicy) {
 	if known == nil {
 		w.DeleteAuthorizationPolicy(name)
+		return
+	}
+	if known.Owner.Name != "" {
+		w.setMade(name, *known)
 		return
 	}
 	w.edit(edit{
@@ -51,12 +60,13 @@ func (w *World) SetAuthorizationPolicy(name types.NamespacedName, known *Authori
 func (w *World) DeleteAuthorizationPolicy(name types.NamespacedName) {
 	w.edit(edit{
 		change: Change{Kind: AuthorizationPolicies, Name: name},
-		same:   func() bool { return absent(w.policies, name) },
+		same:   func() bool { return absent(w.policies, name) && absent(w.made, name) },
 		apply:  func() { w.dropAuthorizationPolicy(name) },
 	})
 }
 
 func (w *World) dropAuthorizationPolicy(name types.NamespacedName) {
+	w.dropMade(name)
 	if known, exists := w.policies[name]; exists {
 		w.workloads.removePolicy(name, known.Selector)
 		delete(w.policies, name)

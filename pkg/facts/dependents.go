@@ -104,8 +104,7 @@ func (w *World) addAffected(found *affected, change Change, wide bool) {
 	case Gateway:
 		w.addExposedAt(found, change.Name.String())
 	case AuthorizationPolicies:
-		found.all = found.all || change.Name.Namespace == istio.MeshNamespace
-		found.add(maps.Keys(w.references.byNamespace[change.Name.Namespace]))
+		w.addActedOn(found, change.Name)
 	case Endpoints:
 		w.addFronted(found, change.Name)
 	case Istio, ExtAuthPolicy, Proxies:
@@ -140,6 +139,24 @@ func (w *World) addSharing(found *affected, service types.NamespacedName) {
 	for _, one := range w.workloads.sharing(service.Namespace, known.Selector) {
 		for _, other := range one.services {
 			found.add(slices.Values(w.references.byService[other]))
+		}
+	}
+}
+
+// addActedOn adds the APIRules to whose workloads a policy may matter. One that Kyma made
+// does if its APIRule does not explain it any more.
+func (w *World) addActedOn(found *affected, name types.NamespacedName) {
+	if _, byHand := w.policies[name]; byHand {
+		found.all = found.all || name.Namespace == istio.MeshNamespace
+		found.add(maps.Keys(w.references.byNamespace[name.Namespace]))
+	}
+	one := w.made[name]
+	if one == nil || !w.stale(one, name.Namespace) {
+		return
+	}
+	for _, near := range w.workloads.sharing(name.Namespace, one.at.selector) {
+		for _, service := range near.services {
+			found.add(slices.Values(w.references.byService[service]))
 		}
 	}
 }

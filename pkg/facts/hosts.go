@@ -79,12 +79,16 @@ func (w *World) leaveHosts(view apirule.View) {
 	}
 }
 
-// TakeHosts tells which hosts an APIRule has at a Gateway, of which the world has an earlier
-// version or less than all. It is for manifests, after [World.SetAPIRule], which takes the
-// hosts of what it is given.
-func (w *World) TakeHosts(name types.NamespacedName, gateway string, hosts []string) {
+// Renew tells which hosts an APIRule is about to have at a Gateway, of which the world has an
+// earlier version or less than all; what Kyma made of that is about to be replaced. It is for
+// manifests, after [World.SetAPIRule], which takes the hosts of what it is given.
+func (w *World) Renew(name types.NamespacedName, gateway string, hosts []string) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	if w.renewed == nil {
+		w.renewed = set{}
+	}
+	w.renewed[name] = struct{}{}
 	if before, exists := w.apirules.get(name); exists {
 		w.leaveHosts(before)
 	}

@@ -93,7 +93,7 @@ func TestWhoHasAHost(t *testing.T) {
 		"a manifest of another version": {
 			func(w *facts.World) {
 				w.SetAPIRule(hosted("b", gateway, "a.example.com"))
-				w.TakeHosts(in("shop", "b"), gateway, []string{"b.example.com"})
+				w.Renew(in("shop", "b"), gateway, []string{"b.example.com"})
 			}, hosted("self", gateway, "b.example.com", "a.example.com"), map[string]string{"b.example.com": "APIRule shop/b"},
 		},
 	} {

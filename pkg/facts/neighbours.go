@@ -32,6 +32,11 @@ func (w *World) addNeighbours(facts *policy.Facts, self, service types.Namespace
 			offer(found, policy.Neighbour{Object: fmt.Sprintf("AuthorizationPolicy %s", name), Authorizer: provider})
 		}
 	}
+	for one := range w.leftAt(service.Namespace, known.Selector, self) {
+		offer(found, policy.Neighbour{
+			Object: fmt.Sprintf("APIRule %s", one.owner), Authorizer: one.provider, Foreign: one.owner.Namespace != service.Namespace, Left: true,
+		})
+	}
 	if len(found) == 0 {
 		return
 	}
@@ -55,12 +60,23 @@ func (w *World) addUsers(found map[string]policy.Neighbour, self, service types.
 	}
 }
 
-// offer keeps one of several objects with one authorizer: one of the Service's own
-// namespace before the others, and then the first by name, so that the same world
-// always gives the same sentence.
+// offer keeps one of several objects with one authorizer: one that says so itself before
+// what is left of another, one of the Service's own namespace before the others, and then
+// the first by name, so that the same world always gives the same sentence.
 func offer(found map[string]policy.Neighbour, one policy.Neighbour) {
 	known, exists := found[one.Authorizer]
-	if !exists || known.Foreign && !one.Foreign || known.Foreign == one.Foreign && one.Object < known.Object {
-		found[one.Authorizer] = one
+	switch {
+	case !exists:
+	case known.Left != one.Left:
+		if one.Left {
+			return
+		}
+	case known.Foreign != one.Foreign:
+		if one.Foreign {
+			return
+		}
+	case known.Object <= one.Object:
+		return
 	}
+	found[one.Authorizer] = one
 }

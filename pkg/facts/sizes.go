@@ -16,7 +16,7 @@ func (w *World) Sizes() map[Kind]int {
 		Service:               len(w.services),
 		Namespace:             len(w.namespaces),
 		Istio:                 len(w.istios),
-		AuthorizationPolicies: len(w.policies),
+		AuthorizationPolicies: len(w.policies) + len(w.made),
 		Endpoints:             slices,
 		ExtAuthPolicy:         len(w.cluster.byName),
 		Gateway:               len(w.cluster.domains),

@@ -37,6 +37,7 @@ type workload struct {
 	selector policy.Selector
 	services sortedNames
 	policies set // nil if there are none
+	made     []*made
 }
 
 // maxSubsets is the largest selector whose subsets are looked up one by one. A
@@ -182,7 +183,7 @@ func (w workloads) at(namespace string, selector policy.Selector) *workload {
 }
 
 func (w workloads) dropEmpty(namespace string, one *workload) {
-	if len(one.services) > 0 || len(one.policies) > 0 {
+	if len(one.services) > 0 || len(one.policies) > 0 || len(one.made) > 0 {
 		return
 	}
 	near := w[namespace]

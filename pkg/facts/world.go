@@ -35,6 +35,8 @@ type World struct {
 	namespaces map[string]policy.Namespace
 	apirules   table[apirule.View]
 	policies   map[types.NamespacedName]AuthorizationPolicy
+	made       map[types.NamespacedName]*made // of policies by Kyma; those of an APIRule share one
+	renewed    set                            // APIRules that are about to get another version
 	workloads  workloads
 	users      *users
 	references references
@@ -60,6 +62,7 @@ func NewWorld(reason string) *World {
 		namespaces: map[string]policy.Namespace{},
 		apirules:   table[apirule.View]{},
 		policies:   map[types.NamespacedName]AuthorizationPolicy{},
+		made:       map[types.NamespacedName]*made{},
 		workloads:  workloads{},
 		users:      newUsers(),
 		hosts:      hosts{},

@@ -6,6 +6,8 @@ package istio
 import (
 	"strings"
 
+	"k8s.io/apimachinery/pkg/types"
+
 	"github.com/extauth-guard/extauth-guard/pkg/annotation"
 )
 
@@ -24,8 +26,10 @@ type AuthorizationPolicy struct {
 	// Detached is true for a policy that acts on no sidecar: it has a targetRef, or a
 	// selector that cannot be read (Istio pilot, model/policyattachment.go).
 	Detached bool
-	// Kyma is true if Kyma made it of an APIRule.
-	Kyma bool
+	// Kyma is true if Kyma made it of an APIRule, and Owner is this APIRule; its name is ""
+	// where the labels do not say it (Kyma api-gateway before 3.5).
+	Kyma  bool
+	Owner types.NamespacedName
 	// Allows is what it lets in of what Kyma's ingress gateway passes on, without a token;
 	// nil if that is nothing.
 	Allows []Allow
@@ -44,7 +48,9 @@ func ParseAuthorizationPolicy(object map[string]any) AuthorizationPolicy {
 		provider, _ := spec["provider"].(map[string]any)
 		parsed.Provider = text(provider, "name")
 	}
+	labels := annotation.LabelsOf(object)
 	parsed.Kyma = MadeByKyma(object)
+	parsed.Owner = types.NamespacedName{Namespace: labels[kymaOwner+"namespace"], Name: labels[kymaOwner+"name"]}
 	refs, _ := spec["targetRefs"].([]any)
 	selector, readable := selectorAt(spec)
 	parsed.Selector, parsed.Detached = selector, len(refs) > 0 || spec["targetRef"] != nil || !readable

@@ -49,18 +49,18 @@ func (l Linter) Collect(ctx context.Context, files []manifest.File, world *facts
 			return
 		}
 		view := l.injected(ctx, open).View
+		exposed = append(exposed, exposure{view.NamespacedName(), view.Gateway, view.Hosts})
 		if whole {
 			world.SetAPIRule(view)
-			return
+		} else {
+			brought.add(view)
 		}
-		brought.add(view)
-		exposed = append(exposed, exposure{view.NamespacedName(), view.Gateway, view.Hosts})
 	})
 	for _, view := range brought.views() {
 		world.SetAPIRule(view)
 	}
 	for _, one := range exposed {
-		world.TakeHosts(one.name, one.gateway, one.hosts)
+		world.Renew(one.name, one.gateway, one.hosts)
 	}
 	return err
 }
@@ -133,7 +133,11 @@ func (c collector) fact(object map[string]any) {
 		}
 	case "AuthorizationPolicy.security.istio.io":
 		c.world.SetShields(about.namespacedName(), istio.ParseShields(object))
-		c.world.SetAuthorizationPolicy(about.namespacedName(), facts.AuthorizationPolicyOf(istio.ParseAuthorizationPolicy(object)))
+		// Of the APIRules among the manifests not all is kept, so that nobody can tell what
+		// of Kyma's is left over.
+		if parsed := istio.ParseAuthorizationPolicy(object); !parsed.Kyma {
+			c.world.SetAuthorizationPolicy(about.namespacedName(), facts.AuthorizationPolicyOf(parsed))
+		}
 	}
 }
 

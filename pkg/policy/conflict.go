@@ -5,6 +5,7 @@ package policy
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"k8s.io/apimachinery/pkg/util/validation/field"
@@ -33,19 +34,35 @@ func checkConflict(s subject) []Finding {
 			return []Finding{s.conflict(s.rule.AuthorizerField(0), own, earlier.authorizer, earlier.rule.Field().String())}
 		}
 	}
-	for _, neighbour := range s.facts.Neighbours[s.rule.Service] {
-		if neighbour.Authorizer != "" && neighbour.Authorizer != own {
-			finding := s.conflict(s.rule.AuthorizerField(0), own, neighbour.Authorizer, neighbour.Object)
-			if neighbour.Foreign && s.view.Namespace == s.rule.Service.Namespace {
-				// Nobody can keep the owner of a Service from protecting it; the other
-				// APIRule has the same finding, and there it denies.
-				finding = finding.demoted()
-			}
-			finding.Foreign = foreignObject(neighbour.Object, s.view.Namespace)
-			return []Finding{finding}
-		}
+	conflicts := func(left bool) func(Neighbour) bool {
+		return func(one Neighbour) bool { return one.Left == left && one.Authorizer != "" && one.Authorizer != own }
 	}
-	return nil
+	neighbours := s.facts.Neighbours[s.rule.Service]
+	at := slices.IndexFunc(neighbours, conflicts(false))
+	if at < 0 {
+		at = slices.IndexFunc(neighbours, conflicts(true))
+	}
+	if at < 0 {
+		return nil
+	}
+	return []Finding{s.conflictWith(neighbours[at], own)}
+}
+
+// conflictWith is about an object around the APIRule.
+func (s subject) conflictWith(neighbour Neighbour, own string) Finding {
+	by := neighbour.Object
+	if neighbour.Left {
+		by = "the policies of an earlier version of " + by + ", which Kyma did not replace"
+	}
+	finding := s.conflict(s.rule.AuthorizerField(0), own, neighbour.Authorizer, by)
+	if neighbour.Left || neighbour.Foreign && s.view.Namespace == s.rule.Service.Namespace {
+		// Nobody can keep the owner of a Service from protecting it; the other APIRule has
+		// the same finding, and there it denies. What is left goes by itself in a moment,
+		// unless Kyma refused the other APIRule.
+		finding = finding.demoted()
+	}
+	finding.Foreign = foreignObject(neighbour.Object, s.view.Namespace)
+	return finding
 }
 
 func (s subject) conflict(path *field.Path, name, other, by string) Finding {

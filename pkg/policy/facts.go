@@ -95,6 +95,9 @@ type Neighbour struct {
 	// Foreign is true for an APIRule in another namespace than the Service, if there is
 	// no object in the Service's own that brings the same authorizer.
 	Foreign bool
+	// Left is true for what Kyma made of an earlier version of the APIRule and did not
+	// replace: it is in force, and the APIRule says something else.
+	Left bool
 }
 
 // Backend is what is known about the Service of an authorizer.

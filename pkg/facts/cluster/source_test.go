@@ -169,7 +169,11 @@ func TestAuthorizationPolicies(t *testing.T) {
 			"action": "CUSTOM", "provider": map[string]any{"name": "corp"},
 			"selector": map[string]any{"matchLabels": map[string]any{"app": "web"}},
 		}), &facts.AuthorizationPolicy{Provider: "corp", Selector: policy.SelectorOf(map[string]string{"app": "web"})}},
-		"by Kyma":            {of(map[string]any{"apirule.gateway.kyma-project.io/v1beta1": "web.shop"}, custom), nil},
+		"by Kyma before 3.5": {of(map[string]any{"apirule.gateway.kyma-project.io/v1beta1": "web.shop"}, custom), nil},
+		"by Kyma": {
+			of(map[string]any{"apirule.gateway.kyma-project.io/name": "web", "apirule.gateway.kyma-project.io/namespace": "shop"}, custom),
+			&facts.AuthorizationPolicy{Owner: types.NamespacedName{Namespace: "shop", Name: "web"}, Provider: "corp"},
+		},
 		"another action":     {of(nil, map[string]any{"action": "ALLOW"}), nil},
 		"no provider":        {of(nil, map[string]any{"action": "CUSTOM"}), nil},
 		"of the wrong types": {of(nil, map[string]any{"action": 1, "provider": "corp"}), nil},
