@@ -24,14 +24,20 @@ generate-metrics:
 # What follows from the values of the chart: its schema and its README; then what
 # the code knows about its own deployment, and the bases for kustomize, which are
 # rendered from the chart; and then the goldens.
-GENERATE += generate-values generate-manifests generate-goldens
+GENERATE += generate-values generate-guarantee generate-manifests generate-goldens
+
+# The admission policies with which the API server itself keeps what the webhooks
+# promise, from the code that decides.
+.PHONY: generate-guarantee
+generate-guarantee:
+	go run ./hack/generate/guarantee
 
 .PHONY: generate-values
 generate-values:
 	go run ./hack/generate/chart
 
 .PHONY: generate-manifests
-generate-manifests: generate-apis generate-values
+generate-manifests: generate-apis generate-values generate-guarantee
 	go run ./hack/generate/manifests
 
 .PHONY: generate-goldens

@@ -34,6 +34,8 @@ type Controllers struct {
 	Reinject Reinject `json:"reinject"`
 	Expose   Expose   `json:"expose"`
 	Internal Internal `json:"internal"`
+	// Guarantee is left out of a configuration that does not need it.
+	Guarantee Guarantee `json:"guarantee,omitzero"`
 }
 
 // Audit configures the controller that compares APIRules with policies.
@@ -61,6 +63,14 @@ type Expose struct {
 // which APIRules expose, where an annotation asks for that.
 type Internal struct {
 	Enabled bool `json:"enabled"`
+}
+
+// Guarantee configures the controller that tells the API server's own admission
+// policies about the cluster.
+type Guarantee struct {
+	Enabled bool `json:"enabled"`
+	// Namespace is where its ConfigMap is, which somebody else has to make.
+	Namespace string `json:"namespace"`
 }
 
 func defaultLeaderElection() LeaderElection {
@@ -105,6 +115,11 @@ func validateControllers(path *field.Path, controllers Controllers) field.ErrorL
 	var errs field.ErrorList
 	if period := controllers.Audit.Period.Duration; period < time.Second {
 		errs = append(errs, field.Invalid(path.Child("audit", "period"), period.String(), "must be at least 1s"))
+	}
+	if controllers.Guarantee.Enabled {
+		for _, problem := range validation.IsDNS1123Label(controllers.Guarantee.Namespace) {
+			errs = append(errs, field.Invalid(path.Child("guarantee", "namespace"), controllers.Guarantee.Namespace, problem))
+		}
 	}
 	if gateway := controllers.Expose.Gateway; !annotation.IsGatewayName(gateway) {
 		errs = append(errs, field.Invalid(path.Child("expose", "gateway"), gateway, "must be namespace/name, for example kyma-system/kyma-gateway"))

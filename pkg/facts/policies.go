@@ -113,6 +113,14 @@ func (w *World) GatewayDomain(gateway string) string {
 	return w.cluster.domains[gateway]
 }
 
+// GatewayDomains returns the domains under which Gateways serve short hosts, by the
+// Gateway as namespace/name, in a new map; nil if none does.
+func (w *World) GatewayDomains() map[string]string {
+	w.mu.RLock()
+	defer w.mu.RUnlock()
+	return maps.Clone(w.cluster.domains)
+}
+
 // NamedVirtualService is a VirtualService that no APIRule made.
 type NamedVirtualService struct {
 	types.NamespacedName

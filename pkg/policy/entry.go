@@ -181,6 +181,16 @@ func checkNamedEntries(s subject) []Finding {
 	return found
 }
 
+// Refusal says why every request to a rule that names the authorizer gets 403 although
+// it is registered: the field of its entry and what is wrong there; "" if nothing is.
+func (r Registry) Refusal(name string) string {
+	fault, at := r.worst(name)
+	if fault.severity != Deny {
+		return ""
+	}
+	return at + ": " + fault.problem
+}
+
 // worst returns the first of the worst faults of an entry of the Istio CR, and its
 // place; without one there is no problem.
 func (r Registry) worst(name string) (entryFault, string) {

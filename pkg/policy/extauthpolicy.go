@@ -166,6 +166,11 @@ func (p ClusterPolicy) AnyIssuer() bool {
 	return p.requirement != nil && p.requirement.anyJWT
 }
 
+// SelectsHosts is true if the policy is not about every host.
+func (p ClusterPolicy) SelectsHosts() bool {
+	return len(p.hosts) > 0
+}
+
 // ForbidsOptOut is true if the policy forbids the annotation inject: "false".
 func (p ClusterPolicy) ForbidsOptOut() bool {
 	return p.forbidden

@@ -80,7 +80,7 @@ func (r Registration) Mutating() *admissionregistrationv1.MutatingWebhookConfigu
 			TimeoutSeconds:          ptr.To[int32](timeoutSeconds),
 			AdmissionReviewVersions: []string{"v1"},
 			ReinvocationPolicy:      ptr.To(admissionregistrationv1.IfNeededReinvocationPolicy),
-			MatchConditions:         condition("something-to-inject", notKymaController+" && "+someRuleOpen+" && "+apiruleChanged),
+			MatchConditions:         condition("something-to-inject", NotKymaController+" && "+someRuleOpen+" && "+APIRuleChanged),
 		}},
 	}
 }
@@ -99,7 +99,7 @@ func (r Registration) Validating() *admissionregistrationv1.ValidatingWebhookCon
 		TypeMeta:   metav1.TypeMeta{APIVersion: admissionregistrationv1.SchemeGroupVersion.String(), Kind: "ValidatingWebhookConfiguration"},
 		ObjectMeta: metav1.ObjectMeta{Name: ConfigurationName},
 		Webhooks: []admissionregistrationv1.ValidatingWebhook{
-			r.validating(ValidateAPIRule, ValidateAPIRulePath, admissionregistrationv1.Fail, r.namespaces(), condition("changed", notKymaController+" && "+apiruleChanged), apiruleRules()),
+			r.validating(ValidateAPIRule, ValidateAPIRulePath, admissionregistrationv1.Fail, r.namespaces(), condition("changed", NotKymaController+" && "+APIRuleChanged), apiruleRules()),
 			r.validating(ValidateIstio, ValidateIstioPath, admissionregistrationv1.Ignore, &metav1.LabelSelector{}, istios,
 				rules(istio.Group, istio.Version, istio.Resource, admissionregistrationv1.NamespacedScope,
 					admissionregistrationv1.Create, admissionregistrationv1.Update, admissionregistrationv1.Delete)),
@@ -165,16 +165,16 @@ func condition(name, expression string) []admissionregistrationv1.MatchCondition
 	return []admissionregistrationv1.MatchCondition{{Name: name, Expression: expression}}
 }
 
-// notKymaController is true for every writer but the [kymaController].
-const notKymaController = "request.userInfo.username != '" + kymaController + "'"
+// NotKymaController is true, in CEL, for every writer but Kyma's API Gateway controller.
+const NotKymaController = "request.userInfo.username != '" + kymaController + "'"
 
 // someRuleOpen is for the mutating webhook only: an APIRule whose rules all have
 // authorizers has nothing to be injected.
 const someRuleOpen = "object.?spec.?rules.orValue([]).exists(r, r.?extAuth.?authorizers.orValue([]) == [])"
 
-// apiruleChanged is false for an update of what no decision depends on, and for
+// APIRuleChanged is, in CEL, false for an update of what no decision depends on, and for
 // one of an APIRule that is being deleted.
-const apiruleChanged = "(request.operation == 'CREATE' || !has(object.metadata.deletionTimestamp) && " +
+const APIRuleChanged = "(request.operation == 'CREATE' || !has(object.metadata.deletionTimestamp) && " +
 	"(object.?spec != oldObject.?spec || " + annotationsChanged + "))"
 
 // annotationsChanged is true if an annotation under our prefix was added,

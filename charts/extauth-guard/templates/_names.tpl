@@ -27,6 +27,27 @@ helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version | replace 
 {{- $all | uniq | sortAlpha | toJson -}}
 {{- end -}}
 
+{{/* "true" where the API server itself keeps the promises; backstop is the former name. */}}
+{{- define "extauth-guard.guarantee" -}}
+{{- if or .Values.guarantee.enabled .Values.backstop.enabled }}true{{ end -}}
+{{- end -}}
+
+{{- define "extauth-guard.failurePolicy" -}}
+{{- .Values.webhooks.failurePolicy | default (ternary "Ignore" "Fail" (eq (include "extauth-guard.guarantee" .) "true")) -}}
+{{- end -}}
+
+{{/* Which namespaces are looked at: all but those given and those that are left alone, as far as webhooks.namespaceSelector selects them. */}}
+{{- define "extauth-guard.namespaceSelector" -}}
+{{- $excluded := concat .system (include "extauth-guard.excludedNamespaces" .root | fromJsonArray) -}}
+{{- $not := dict "key" "kubernetes.io/metadata.name" "operator" "NotIn" "values" ($excluded | uniq | sortAlpha) -}}
+{{- $more := .root.Values.webhooks.namespaceSelector -}}
+{{- $selector := dict "matchExpressions" (prepend ($more.matchExpressions | default list) $not) -}}
+{{- with $more.matchLabels }}
+{{- $_ := set $selector "matchLabels" . }}
+{{- end -}}
+{{- toJson $selector -}}
+{{- end -}}
+
 {{/* The bootstrap job's configuration: the user's Secret is in our namespace unless somebody says otherwise. */}}
 {{- define "extauth-guard.bootstrapConfig" -}}
 {{- $config := deepCopy .Values.bootstrap.config -}}

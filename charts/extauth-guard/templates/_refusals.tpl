@@ -10,6 +10,12 @@
 {{- if and (eq $v.certificates.mode "cert-manager") (not (.Capabilities.APIVersions.Has "cert-manager.io/v1")) -}}
 {{- fail "certificates.mode is cert-manager, but the cluster does not serve cert-manager.io/v1: install cert-manager first, or set certificates.mode to self (helm template has to be told: --api-versions cert-manager.io/v1)" -}}
 {{- end -}}
+{{- if and (include "extauth-guard.guarantee" .) (not $v.controllers.audit.enabled) -}}
+{{- fail "guarantee.enabled needs controllers.audit.enabled, because the audit writes into the status of each ExtAuthPolicy what the API server's policies have to know: set it to true" -}}
+{{- end -}}
+{{- if and (include "extauth-guard.guarantee" .) (not $v.crds.install) (not (.Capabilities.APIVersions.Has "extauth-guard.io/v1alpha1")) -}}
+{{- fail "guarantee.enabled needs the CRD of ExtAuthPolicy, without which the API server refuses every APIRule, but crds.install is false and the cluster does not serve extauth-guard.io/v1alpha1: install it from config/crd first, or set crds.install to true (helm template has to be told: --api-versions extauth-guard.io/v1alpha1)" -}}
+{{- end -}}
 {{- $issuer := $v.certificates.certManager.issuerRef -}}
 {{- if and $issuer (not $issuer.name) -}}
 {{- fail "certificates.certManager.issuerRef has no name: name the issuer, or leave issuerRef empty to get one" -}}

@@ -5,15 +5,15 @@ package main
 
 import (
 	"context"
-	"slices"
-	"strings"
 
 	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
-	"github.com/extauth-guard/extauth-guard/test/harness/chart"
+	parameters "github.com/extauth-guard/extauth-guard/pkg/guarantee"
+	"github.com/extauth-guard/extauth-guard/pkg/policy"
+	"github.com/extauth-guard/extauth-guard/test/harness/guarantee"
 )
 
 const registrations = "/apis/admissionregistration.k8s.io/v1"
@@ -58,20 +58,13 @@ func noopValidating(scenario, url string, ca []byte) *admissionregistrationv1.Va
 	}
 }
 
-// backstop is the ValidatingAdmissionPolicy of the chart with its bindings, for
-// the namespace of one scenario.
-func backstop() ([]*unstructured.Unstructured, error) {
-	rendering, err := chart.Render(chart.Options{Values: map[string]any{"backstop": map[string]any{"enabled": true}}})
+// guaranteePolicies are the ValidatingAdmissionPolicies of the chart with their bindings,
+// for the namespace of one scenario.
+func guaranteePolicies() ([]*unstructured.Unstructured, error) {
+	all, err := guarantee.Objects()
 	if err != nil {
 		return nil, err
 	}
-	all, err := rendering.Installed()
-	if err != nil {
-		return nil, err
-	}
-	all = slices.DeleteFunc(all, func(one *unstructured.Unstructured) bool {
-		return !strings.HasPrefix(one.GetKind(), "ValidatingAdmissionPolicy")
-	})
 	for _, one := range all {
 		if one.GetKind() != "ValidatingAdmissionPolicyBinding" {
 			continue
@@ -84,18 +77,20 @@ func backstop() ([]*unstructured.Unstructured, error) {
 	return all, nil
 }
 
-// registerBackstop has the API server enforce the policy.
-func (p *plane) registerBackstop(ctx context.Context) error {
-	policies, err := backstop()
+// registerGuarantee has the API server enforce the policies, and tells them what the
+// leader would.
+func (p *plane) registerGuarantee(ctx context.Context) error {
+	registry := policy.StaticRegistry("the Istio CR", []string{policy.DefaultAuthorizer})
+	published := parameters.Parameters(parameters.Known{Registry: registry, Settings: policy.DefaultSettings()})
+	if err := guarantee.Publish(ctx, p.control.Config(), published); err != nil {
+		return err
+	}
+	policies, err := guaranteePolicies()
 	if err != nil {
 		return err
 	}
 	for _, one := range policies {
-		path := registrations + "/validatingadmissionpolicies"
-		if one.GetKind() == "ValidatingAdmissionPolicyBinding" {
-			path = registrations + "/validatingadmissionpolicybindings"
-		}
-		if err := p.create(ctx, path, one); err != nil {
+		if err := p.create(ctx, registrations+"/"+guarantee.Resource(one).Resource, one); err != nil {
 			return err
 		}
 	}

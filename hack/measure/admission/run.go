@@ -103,8 +103,8 @@ func (s *stage) prepare(ctx context.Context) error {
 	if err := s.small.serveNoop(ctx); err != nil {
 		return err
 	}
-	if err := s.small.registerBackstop(ctx); err != nil {
-		return fmt.Errorf("registering the backstop: %w", err)
+	if err := s.small.registerGuarantee(ctx); err != nil {
+		return fmt.Errorf("registering the admission policies: %w", err)
 	}
 	for _, one := range scenarios() {
 		if err := s.on(one).verify(ctx, one); err != nil {

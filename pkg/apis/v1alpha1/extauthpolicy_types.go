@@ -348,6 +348,25 @@ type ExtAuthPolicyStatus struct {
 	// +listType=atomic
 	// +optional
 	UnguardedHosts []UnguardedHost `json:"unguardedHosts,omitempty"`
+	// What the API server's own admission policies have to know of the cluster to hold
+	// this policy; the chart's guarantee makes use of it.
+	// +optional
+	Guarantee *Guarantee `json:"guarantee,omitempty"`
+}
+
+// Guarantee is what a policy depends on besides itself and the APIRule.
+type Guarantee struct {
+	// The Services of authorizers, as namespace/name:port. A rule in front of one has to
+	// be open.
+	// +kubebuilder:validation:MaxItems=1000
+	// +listType=set
+	// +optional
+	Frontends []string `json:"frontends,omitempty"`
+	// The domains under which Gateways serve short hosts, by the Gateway as
+	// namespace/name. Only there if the policy selects hosts.
+	// +kubebuilder:validation:MaxProperties=1000
+	// +optional
+	Domains map[string]string `json:"domains,omitempty"`
 }
 
 // Violation is one rule that lacks what a policy requires.

@@ -18,6 +18,7 @@ import (
 	"github.com/extauth-guard/extauth-guard/pkg/controllers/audit"
 	"github.com/extauth-guard/extauth-guard/pkg/controllers/callers"
 	"github.com/extauth-guard/extauth-guard/pkg/controllers/expose"
+	"github.com/extauth-guard/extauth-guard/pkg/controllers/guarantee"
 	"github.com/extauth-guard/extauth-guard/pkg/controllers/reinject"
 	"github.com/extauth-guard/extauth-guard/pkg/facts/cluster"
 	"github.com/extauth-guard/extauth-guard/pkg/metrics"
@@ -98,6 +99,12 @@ func (p parts) controllers() []controller {
 		all = append(all, callers.New(callers.Options{
 			World: p.source.World(), Typed: p.typed, Untyped: p.untyped, Recorder: p.manager.GetEventRecorder("extauth-guard-internal"),
 			Settings: p.settings, Clock: p.clock, Log: p.log.WithName("internal"),
+		}))
+	}
+	if p.choices.Guarantee.Enabled {
+		all = append(all, guarantee.New(guarantee.Options{
+			World: p.source.World(), Typed: p.typed, Namespace: p.choices.Guarantee.Namespace,
+			Settings: p.settings, Clock: p.clock, Log: p.log.WithName("guarantee"),
 		}))
 	}
 	return all

@@ -5,7 +5,9 @@ package audit
 
 import (
 	"context"
+	"fmt"
 	"math"
+	"slices"
 	"strings"
 	"time"
 
@@ -15,6 +17,7 @@ import (
 	"github.com/extauth-guard/extauth-guard/pkg/apirule"
 	"github.com/extauth-guard/extauth-guard/pkg/apis/v1alpha1"
 	"github.com/extauth-guard/extauth-guard/pkg/facts"
+	"github.com/extauth-guard/extauth-guard/pkg/guarantee"
 	"github.com/extauth-guard/extauth-guard/pkg/metrics"
 	"github.com/extauth-guard/extauth-guard/pkg/policy"
 )
@@ -43,6 +46,7 @@ func summarize(ctx context.Context, b *book, now time.Time) summary {
 		s.statuses[one.Name] = &v1alpha1.ExtAuthPolicyStatus{
 			ObservedGeneration: one.Generation,
 			Conditions:         []metav1.Condition{readiness(one, world.Registry())},
+			Guarantee:          guaranteed(one, world),
 		}
 	}
 	gateways := map[string]bool{}
@@ -52,6 +56,27 @@ func summarize(ctx context.Context, b *book, now time.Time) summary {
 	})
 	s.addUnguarded(world, policies, gateways)
 	return s
+}
+
+// maxGuaranteed is how many Services and Gateways a status lists.
+const maxGuaranteed = 1000
+
+// guaranteed says what the API server's policies have to know for a policy; nil if that
+// is nothing.
+func guaranteed(one policy.ClusterPolicy, world *facts.World) *v1alpha1.Guarantee {
+	var all v1alpha1.Guarantee
+	for service, port := range guarantee.Frontends(world.Registry()) {
+		all.Frontends = append(all.Frontends, fmt.Sprintf("%s:%d", service, port))
+	}
+	slices.Sort(all.Frontends)
+	all.Frontends = all.Frontends[:min(len(all.Frontends), maxGuaranteed)]
+	if domains := world.GatewayDomains(); one.SelectsHosts() && len(domains) <= maxGuaranteed {
+		all.Domains = domains
+	}
+	if len(all.Frontends)+len(all.Domains) == 0 {
+		return nil
+	}
+	return &all
 }
 
 // readiness says whether a policy is in effect as it stands.

@@ -95,44 +95,6 @@ func TestTheChartAtWork(t *testing.T) {
 	})
 }
 
-// The backstop needs nobody: no webhook runs here at all.
-func TestTheBackstopRefusesWithoutAWebhook(t *testing.T) {
-	c := newCluster(t)
-	rendering, err := chart.Render(chart.Options{Values: map[string]any{"backstop": map[string]any{"enabled": true}}})
-	require.NoError(t, err)
-	objects, err := rendering.Installed()
-	require.NoError(t, err)
-	require.NoError(t, c.create(t.Context(), apirule("before", nil, "unknown")), "what was there before")
-	for _, object := range objects {
-		if strings.HasPrefix(object.GetKind(), "ValidatingAdmissionPolicy") {
-			require.NoError(t, c.create(t.Context(), object))
-		}
-	}
-	unknown := func() error { return c.create(t.Context(), apirule("typo", nil, "ouath2-proxy"), metav1.DryRunAll) }
-	require.Eventually(t, func() bool { return apierrors.IsInvalid(unknown()) }, patience, glance)
-	assert.ErrorContains(t, unknown(), "names an authorizer that is not registered in the Istio CR kyma-system/default; registered: oauth2-proxy")
-	require.NoError(t, c.create(t.Context(), apirule("good", nil, "oauth2-proxy"), metav1.DryRunAll))
-
-	excluded := apirule("typo", nil, "ouath2-proxy")
-	excluded.SetNamespace("oauth2-proxy")
-	require.NoError(t, c.create(t.Context(), excluded, metav1.DryRunAll), "an excluded namespace")
-
-	client := c.client.Resource(apirules).Namespace("shop")
-	kept, err := client.Get(t.Context(), "before", metav1.GetOptions{})
-	require.NoError(t, err)
-	kept.Object["spec"].(map[string]any)["timeout"] = int64(10)
-	_, err = client.Update(t.Context(), kept, metav1.UpdateOptions{DryRun: []string{metav1.DryRunAll}})
-	require.NoError(t, err, "an update is refused for what it adds, not for what it inherits")
-
-	require.NoError(t, c.client.Resource(istios).Namespace("kyma-system").Delete(t.Context(), "default", metav1.DeleteOptions{}))
-	require.Eventually(t, func() bool {
-		return c.create(t.Context(), apirule("good", nil, "oauth2-proxy"), metav1.DryRunAll) != nil
-	}, patience, glance, "without an Istio CR nobody knows")
-	kept.SetFinalizers([]string{"gateway.kyma-project.io/subresources"})
-	_, err = client.Update(t.Context(), kept, metav1.UpdateOptions{DryRun: []string{metav1.DryRunAll}})
-	require.NoError(t, err, "an APIRule that nobody may change is one that nobody can delete")
-}
-
 // The API server's own strict validation of every documented configuration.
 func TestTheAPIServerAcceptsEveryRendering(t *testing.T) {
 	crds, err := certmanager.CRDs(t.Context())

@@ -63,7 +63,7 @@ func TestAnUpgradeFromThePreviousChart(t *testing.T) {
 	upgrade := action.NewUpgrade(configuration)
 	upgrade.Namespace, upgrade.DisableHooks, upgrade.ResetThenReuseValues = chart.Namespace, true, true
 	_, err = upgrade.RunWithContext(t.Context(), chart.Release, loadChart(t, "charts/extauth-guard"), chart.WithImage(map[string]any{
-		"backstop": map[string]any{"enabled": true},
+		"backstop": map[string]any{"enabled": true}, // the former name of guarantee
 	}))
 	require.NoError(t, err, "what a user set for the previous chart still has to mean something")
 	after := c.deployment(t)

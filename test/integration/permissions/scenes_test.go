@@ -31,6 +31,7 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"github.com/extauth-guard/extauth-guard/pkg/app/serve"
+	"github.com/extauth-guard/extauth-guard/pkg/guarantee"
 	"github.com/extauth-guard/extauth-guard/pkg/webhook"
 	"github.com/extauth-guard/extauth-guard/test/harness/chart"
 )
@@ -126,6 +127,10 @@ func scenes() []scene {
 			p.open(t, p.namespace, "old")
 			p.annotate(t, "namespaces", "", p.namespace, map[string]any{"extauth-guard.io/inject": "true", "extauth-guard.io/replace": "noAuth"})
 		}, func(ctx context.Context, p *playing) string { return p.rule(ctx, p.namespace, "old", `"oauth2-proxy"`) }},
+		{"the API server's own policies are told about the cluster", nil, func(ctx context.Context, p *playing) string {
+			told, err := p.typed.CoreV1().ConfigMaps(chart.Namespace).Get(ctx, guarantee.ConfigMap, metav1.GetOptions{})
+			return unless(err == nil && told.Data[guarantee.Authorizers] == "oauth2-proxy", err)
+		}},
 		{"a policy counts who violates it", func(t *testing.T, p *playing) {
 			p.open(t, p.audited(), "one")
 			p.policy(t, p.audited())
@@ -191,6 +196,9 @@ func (s *stage) reset(t *testing.T) {
 	ignore(s.typed.CoordinationV1().Leases(chart.Namespace).Delete(ctx, serve.LeaseName, metav1.DeleteOptions{}))
 	ignore(s.typed.CoreV1().Secrets(chart.Namespace).Delete(ctx, secretName, metav1.DeleteOptions{}))
 	_, err := s.typed.CoreV1().Secrets(chart.Namespace).Create(ctx, &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Name: secretName}}, metav1.CreateOptions{})
+	require.NoError(t, err)
+	ignore(s.typed.CoreV1().ConfigMaps(chart.Namespace).Delete(ctx, guarantee.ConfigMap, metav1.DeleteOptions{}))
+	_, err = s.typed.CoreV1().ConfigMaps(chart.Namespace).Create(ctx, &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: guarantee.ConfigMap}}, metav1.CreateOptions{})
 	require.NoError(t, err)
 	// Webhooks as they ship, but for what nobody writes: the server is not called.
 	registration := webhook.Registration{Client: func(path string) admissionregistrationv1.WebhookClientConfig {

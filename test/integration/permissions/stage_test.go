@@ -121,7 +121,8 @@ func (s *stage) namespace(t *testing.T, name string, labels map[string]string) {
 func (s *stage) granted(t *testing.T, of string) []permission {
 	t.Helper()
 	rendering, err := chart.Render(chart.Options{Values: map[string]any{
-		"tests": map[string]any{"namespace": "shop"},
+		"tests":     map[string]any{"namespace": "shop"},
+		"guarantee": map[string]any{"enabled": true},
 		"bootstrap": map[string]any{"enabled": true, "config": map[string]any{
 			"issuer": map[string]any{"url": "https://issuer.example.com"}, "credentials": map[string]any{"name": "client"},
 			"proxy": map[string]any{"chart": map[string]any{"digest": "sha256:" + strings.Repeat("0", 64)}},

@@ -46,17 +46,19 @@ func layers() map[string]int {
 		"bootstrap": 3, // Step, Run, Result
 		"expose":    3, // a Service's annotations to the APIRule they ask for
 		"facts":     3, // the index of everything that a decision may depend on
+		"guarantee": 3, // what the API server's own policies are told about the cluster
 		"helm":      3, // the only package that knows Helm
 		"report":    3, // host coverage
 
-		"certs":                4, // serving certificates
-		"controllers/audit":    4, // the cluster's APIRules to findings
-		"controllers/expose":   4, // keeps the APIRules that Services ask for
-		"controllers/callers":  4, // keeps the AuthorizationPolicies for callers inside the mesh
-		"controllers/reinject": 4, // late annotations to existing APIRules
-		"facts/cluster":        4, // the facts from watches
-		"lint":                 4, // manifests to findings
-		"webhook":              4, // admission requests to findings and patches
+		"certs":                 4, // serving certificates
+		"controllers/audit":     4, // the cluster's APIRules to findings
+		"controllers/expose":    4, // keeps the APIRules that Services ask for
+		"controllers/callers":   4, // keeps the AuthorizationPolicies for callers inside the mesh
+		"controllers/guarantee": 4, // keeps what the API server's own policies are told
+		"controllers/reinject":  4, // late annotations to existing APIRules
+		"facts/cluster":         4, // the facts from watches
+		"lint":                  4, // manifests to findings
+		"webhook":               4, // admission requests to findings and patches
 
 		"bootstrap/steps": 5, // the steps of the job
 

@@ -19,7 +19,7 @@ func TestWhatCannotWorkIsRefused(t *testing.T) {
 		"text for a number":                        {"replicas: two", "got string, want integer"},
 		"a number for text":                        {"priorityClassName: 5", "got number, want string"},
 		"text for a list":                          {"policy: {defaultAuthorizers: oauth2-proxy}", "got string, want array"},
-		"a choice that there is not":               {"webhooks: {failurePolicy: Maybe}", "value must be one of 'Fail', 'Ignore'"},
+		"a choice that there is not":               {"webhooks: {failurePolicy: Maybe}", "value must be one of '', 'Fail', 'Ignore'"},
 		"an authorizer that cannot be a name":      {"policy: {defaultAuthorizers: [My_Auth]}", "does not match pattern"},
 		"no authorizer at all":                     {"policy: {defaultAuthorizers: []}", "minItems: got 0, want 1"},
 		"a duration without a unit":                {"certificates: {self: {validity: \"90\"}}", "does not match pattern"},
@@ -32,6 +32,8 @@ func TestWhatCannotWorkIsRefused(t *testing.T) {
 		"alerts on what nobody scrapes":            {"monitoring: {prometheusRule: {enabled: true}}", "monitoring.prometheusRule is enabled, but monitoring.serviceMonitor is not"},
 		"a test where nobody looks":                {"tests: {namespace: kyma-system}", "tests.namespace is kyma-system, which the webhooks leave alone"},
 		"a test in an excluded namespace":          {"{tests: {namespace: sandbox}, webhooks: {excludedNamespaces: [sandbox]}}", "tests.namespace is sandbox"},
+		"a guarantee that nobody tells anything":   {"{guarantee: {enabled: true}, controllers: {audit: {enabled: false}}}", "guarantee.enabled needs controllers.audit.enabled"},
+		"a guarantee without the CRD":              {"{guarantee: {enabled: true}, crds: {install: false}}", "guarantee.enabled needs the CRD of ExtAuthPolicy"},
 		"a job that knows nothing, all at once":    {"bootstrap: {enabled: true}", "bootstrap.enabled needs bootstrap.config.issuer.url (the OpenID Connect issuer), bootstrap.config.credentials.name (the Secret with client-id and client-secret, which you make), bootstrap.config.proxy.chart.digest"},
 		"a proxy for people that lets in somebody": {"bootstrap: {enabled: true, config: {flow: AuthorizationCode}}", "bootstrap.config.proxy.emailDomains (who may log in"},
 		"a proxy in our own namespace": {
