@@ -24,15 +24,25 @@ import (
 func main() {
 	each := flag.Duration("each", 20*time.Second, "least time under each fault")
 	workers := flag.Int("workers", 8, "requests at the same time")
+	writes := flag.Int64("writes", 20_000, "writes while all replicas are down")
 	flag.Parse()
 	ctrl.SetLogger(logr.Discard())
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	err := run(ctx, chaos.Options{Workers: *workers, Each: *each, Progress: os.Stderr})
+	if err == nil {
+		err = outage(ctx, *writes, *workers)
+	}
 	stop()
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "chaos:", err)
 		os.Exit(1)
 	}
+}
+
+// outage sends writes while no replica is there.
+func outage(ctx context.Context, writes int64, workers int) error {
+	result, err := chaos.Outage(ctx, writes, workers)
+	return errors.Join(err, result.Print(os.Stdout), result.Err())
 }
 
 func run(ctx context.Context, options chaos.Options) error {

@@ -25,6 +25,11 @@ type testCase struct {
 	// exempt is a case that is admitted until the exemption for it is over, and
 	// then refused.
 	exempt bool
+	// injected is a case that only injection makes what has to be stored; without it the
+	// rule must not be stored.
+	injected bool
+	// required is a case whose host a policy speaks of.
+	required bool
 }
 
 // exemptName is the name of the APIRule with the exemption.
@@ -32,12 +37,14 @@ const exemptName = "exempt"
 
 var cases = []testCase{
 	{
+		injected:    true,
 		name:        "an annotated open rule is injected",
 		annotations: map[string]any{"extauth-guard.io/inject": "true"},
 		rules:       []any{rule(nil)},
 		stored:      `[{"extAuth":{"authorizers":["oauth2-proxy"]},"methods":["GET"],"path":"/*"}]`,
 	},
 	{
+		injected:    true,
 		name:        "noAuth that may be replaced is replaced",
 		annotations: map[string]any{"extauth-guard.io/inject": "true", "extauth-guard.io/replace": "noAuth"},
 		rules:       []any{rule(map[string]any{"noAuth": true})},
@@ -92,8 +99,11 @@ func (c testCase) by(clocks reading) testCase {
 
 func (c testCase) object(name string) *unstructured.Unstructured {
 	host := name + ".example.com"
+	if c.exempt || c.required {
+		host = name + exemptHosts
+	}
 	if c.exempt {
-		name, host = exemptName, name+exemptHosts
+		name = exemptName
 	}
 	object := &unstructured.Unstructured{Object: map[string]any{
 		"apiVersion": "gateway.kyma-project.io/v2",

@@ -50,8 +50,8 @@ func (r Result) Admissions() int64 {
 
 // Run tries all faults in turn and returns what was seen. An error means that a
 // fault could not be brought about, or that the world did not recover from it.
-func Run(ctx context.Context, options Options) (results []Result, err error) {
-	w, err := build(ctx)
+func Run(ctx context.Context, tried Options) (results []Result, err error) {
+	w, err := build(ctx, options{})
 	if err != nil {
 		return nil, err
 	}
@@ -60,20 +60,20 @@ func Run(ctx context.Context, options Options) (results []Result, err error) {
 	finished := make(chan struct{})
 	go func() {
 		defer close(finished)
-		w.load.run(running, options.Workers)
+		w.load.run(running, tried.Workers)
 	}()
 	defer func() {
 		stop()
 		<-finished
 	}()
 	for _, one := range faults {
-		result, err := w.suffer(ctx, one, options)
+		result, err := w.suffer(ctx, one, tried)
 		if err != nil {
 			return results, fmt.Errorf("%s: %w", one.name, err)
 		}
 		results = append(results, result)
-		if options.Progress != nil {
-			fmt.Fprintf(options.Progress, "%-32s %d admissions, %d failed, %d lost, %d wrong\n", one.name, result.Admissions(), result.Failed, result.Lost, result.Wrong)
+		if tried.Progress != nil {
+			fmt.Fprintf(tried.Progress, "%-32s %d admissions, %d failed, %d lost, %d wrong\n", one.name, result.Admissions(), result.Failed, result.Lost, result.Wrong)
 		}
 	}
 	return results, nil

@@ -42,7 +42,7 @@ type replica struct {
 // drain is how long a replica goes on answering after SIGTERM.
 const drain = time.Second
 
-func newReplica(ctx context.Context, directory, name, binary, kubeconfig, certificates string) (*replica, error) {
+func newReplica(ctx context.Context, directory, name, binary, kubeconfig, certificates string, change func(*config.WebhookConfig)) (*replica, error) {
 	settings, err := guard.Settings(ctx, certificates)
 	if err != nil {
 		return nil, err
@@ -53,6 +53,9 @@ func newReplica(ctx context.Context, directory, name, binary, kubeconfig, certif
 	// seconds.
 	for _, one := range []*metav1.Duration{&settings.LeaderElection.LeaseDuration, &settings.LeaderElection.RenewDeadline, &settings.LeaderElection.RetryPeriod} {
 		one.Duration /= 5
+	}
+	if change != nil {
+		change(&settings)
 	}
 	r := &replica{settings: settings, binary: binary, file: filepath.Join(directory, name+".yaml"), kubeconfig: kubeconfig}
 	raw, err := yaml.Marshal(settings)

@@ -25,6 +25,7 @@ import (
 	"k8s.io/client-go/tools/clientcmd"
 
 	"github.com/extauth-guard/extauth-guard/pkg/certs"
+	"github.com/extauth-guard/extauth-guard/pkg/config"
 	"github.com/extauth-guard/extauth-guard/pkg/webhook"
 	"github.com/extauth-guard/extauth-guard/test/harness/checkout"
 	"github.com/extauth-guard/extauth-guard/test/harness/controlplane"
@@ -47,8 +48,16 @@ type world struct {
 	load         *load
 }
 
+// options say what is special about a world.
+type options struct {
+	// before runs when everything but the replicas is there; nil is nothing.
+	before func(context.Context, *world) error
+	// change changes the configuration of the replicas; nil leaves it.
+	change func(*config.WebhookConfig)
+}
+
 // build makes the world; what is half made when it fails is taken down again.
-func build(ctx context.Context) (_ *world, err error) {
+func build(ctx context.Context, special options) (_ *world, err error) {
 	directory, err := os.MkdirTemp("", "extauth-guard-chaos-")
 	if err != nil {
 		return nil, err
@@ -82,7 +91,12 @@ func build(ctx context.Context) (_ *world, err error) {
 	if err := w.populate(ctx); err != nil {
 		return nil, err
 	}
-	return w, w.serve(ctx)
+	if special.before != nil {
+		if err := special.before(ctx, w); err != nil {
+			return nil, err
+		}
+	}
+	return w, w.serve(ctx, special.change)
 }
 
 func (w *world) connect(ctx context.Context) (err error) {
@@ -145,7 +159,7 @@ func (w *world) createIstio(ctx context.Context) error {
 }
 
 // serve starts the replicas and registers them.
-func (w *world) serve(ctx context.Context) error {
+func (w *world) serve(ctx context.Context, change func(*config.WebhookConfig)) error {
 	if err := certs.WriteLocal(w.certificates, time.Now()); err != nil {
 		return err
 	}
@@ -154,7 +168,7 @@ func (w *world) serve(ctx context.Context) error {
 		return err
 	}
 	for i := range 2 {
-		one, err := newReplica(ctx, w.directory, fmt.Sprintf("replica-%d", i), w.shipped, kubeconfig, w.certificates)
+		one, err := newReplica(ctx, w.directory, fmt.Sprintf("replica-%d", i), w.shipped, kubeconfig, w.certificates, change)
 		if err != nil {
 			return err
 		}

@@ -22,6 +22,16 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
+// The long form of it, in make chaos, sends 20,000 writes.
+func TestThePromisesHoldWhileNoReplicaIsThere(t *testing.T) {
+	result, err := chaos.Outage(t.Context(), 400, 4)
+	require.NoError(t, err)
+	require.NoError(t, result.Print(os.Stdout))
+	require.NoError(t, result.Err())
+	assert.GreaterOrEqual(t, result.Writes(), int64(400))
+	assert.Zero(t, result.Unasked)
+}
+
 func TestNothingIsWrongAndNothingFailsWhereAReplicaIsThere(t *testing.T) {
 	results, err := chaos.Run(t.Context(), chaos.Options{Workers: 4, Each: time.Millisecond})
 	require.NoError(t, chaos.Print(os.Stdout, results))
