@@ -75,7 +75,6 @@ func TestCost(t *testing.T) {
 	}{
 		"created, all right":                                       {"", rules(none, last), ""},
 		"created, all open":                                        {"", rules(all, last), "PolicyViolation"},
-		"created, all unregistered":                                {"", rules(none, "gone"), "AuthorizerNotRegistered"},
 		"half of it open from before":                              {rules(half, last), rules(half, last), ""},
 		"all of it open from before":                               {rules(all, last), rules(all, last), ""},
 		"the catch-all behind everything open":                     {rules(half, last) + ", " + open, rules(half, last) + ", " + open, ""},
