@@ -64,8 +64,7 @@ func (r Registry) reason() string {
 func checkOpenPaths(s subject) []Finding {
 	var found []Finding
 	for i, name := range s.rule.Authorizers {
-		authorizer, registered := s.facts.Registry.Authorizer(name)
-		if !registered || authorizer.Service == "" || !lacksPrefix(authorizer) {
+		if !s.facts.Registry.withoutPrefix[name] {
 			continue
 		}
 		finding := newFinding(AuthorizerOpenPaths, Warn, s.rule.AuthorizerField(i), name,

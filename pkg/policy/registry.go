@@ -32,6 +32,10 @@ type Registry struct {
 	// faults are those of the entries, by name; looked for once, because every
 	// admission asks.
 	faults map[string][]entryFault
+	// misfits are what the entries lack for the products that they look like, and
+	// withoutPrefix is true for those that ask with the path of the application.
+	misfits       map[string][]misfit
+	withoutPrefix map[string]bool
 	// mesh is nil while the mesh configuration is not known.
 	mesh        *istio.Mesh
 	authorizers map[string]istio.Authorizer
@@ -45,7 +49,12 @@ func NewRegistry(cr istio.View) Registry {
 	registry := newRegistry(fmt.Sprintf("the Istio CR %s/%s", cr.Namespace, cr.Name), cr.Authorizers)
 	registry.State, registry.Description, registry.entries = cr.State, cr.Description, true
 	registry.faults = make(map[string][]entryFault, len(registry.authorizers))
+	registry.misfits, registry.withoutPrefix = map[string][]misfit{}, map[string]bool{}
 	for name, entry := range registry.authorizers {
+		if found := misfits(entry); len(found) > 0 {
+			registry.misfits[name] = found
+		}
+		registry.withoutPrefix[name] = entry.Service != "" && lacksPrefix(entry)
 		if faults := entryFaults(entry); len(faults) > 0 {
 			registry.faults[name] = faults
 		}

@@ -104,8 +104,8 @@ func checkFit(entry istio.Authorizer) []Finding {
 func checkNamedFit(s subject) []Finding {
 	var found []Finding
 	for i, name := range s.rule.Authorizers {
-		entry, _ := s.facts.Registry.Authorizer(name)
-		for _, one := range misfits(entry) {
+		for _, one := range s.facts.Registry.misfits[name] {
+			entry, _ := s.facts.Registry.Authorizer(name)
 			finding := newFinding(AuthorizerUnfit, Warn, s.rule.AuthorizerField(i), name,
 				fmt.Sprintf("its entry in %s does not fit: %s.%s: %s", s.facts.Registry.Origin, entry.Field(), one.field, one.problem), one.brief)
 			finding.Subject = strings.Join([]string{name, one.field, one.value}, " ")
