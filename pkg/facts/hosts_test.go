@@ -37,15 +37,18 @@ func TestWhoHasAHost(t *testing.T) {
 		"another host": {func(w *facts.World) { w.SetAPIRule(hosted("b", gateway, "b.example.com")) }, hosted("self", gateway, "a.example.com"), nil},
 		"an APIRule": {
 			func(w *facts.World) { w.SetAPIRule(hosted("b", "web/gateway", "a.example.com")) },
-			hosted("self", gateway, "a.example.com"), map[string]string{"a.example.com": "APIRule shop/b"},
+			hosted("self", gateway, "a.example.com"),
+			map[string]string{"a.example.com": "APIRule shop/b"},
 		},
 		"a short host under the domain": {
 			func(w *facts.World) { domain(w); w.SetAPIRule(hosted("b", "web/gateway", "a.example.com")) },
-			hosted("self", gateway, "a"), map[string]string{"a": "APIRule shop/b"},
+			hosted("self", gateway, "a"),
+			map[string]string{"a": "APIRule shop/b"},
 		},
 		"a domain that is known later": {
 			func(w *facts.World) { w.SetAPIRule(hosted("b", gateway, "a")); domain(w) },
-			hosted("self", "web/gateway", "a.example.com"), map[string]string{"a.example.com": "APIRule shop/b"},
+			hosted("self", "web/gateway", "a.example.com"),
+			map[string]string{"a.example.com": "APIRule shop/b"},
 		},
 		"a domain that is gone": {
 			func(w *facts.World) {
@@ -58,7 +61,8 @@ func TestWhoHasAHost(t *testing.T) {
 		"short hosts of two unknown domains": {func(w *facts.World) { w.SetAPIRule(hosted("b", "web/gateway", "a")) }, hosted("self", gateway, "a"), nil},
 		"a VirtualService": {
 			func(w *facts.World) { w.SetVirtualService(in("web", "raw"), byHand) },
-			hosted("self", gateway, "a.example.com"), map[string]string{"a.example.com": "VirtualService web/raw"},
+			hosted("self", gateway, "a.example.com"),
+			map[string]string{"a.example.com": "VirtualService web/raw"},
 		},
 		"a VirtualService before an APIRule": {
 			func(w *facts.World) {

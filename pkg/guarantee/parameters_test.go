@@ -5,6 +5,7 @@ package guarantee_test
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
@@ -23,8 +24,8 @@ func registry(entries ...istio.Authorizer) policy.Registry {
 
 func service(annotations ...string) policy.Service {
 	all := map[string]string{}
-	for i := 0; i < len(annotations); i += 2 {
-		all["extauth-guard.io/"+annotations[i]] = annotations[i+1]
+	for pair := range slices.Chunk(annotations, 2) {
+		all["extauth-guard.io/"+pair[0]] = pair[1]
 	}
 	return policy.Service{Annotations: all}
 }

@@ -118,15 +118,27 @@ func apiruleMessages() ([]saying, error) {
 		words   []string
 	}{
 		{example{annotations: map[string]string{unknownKey: "true"}, rule: ruleWith("noAuth", true), registry: known}, policy.InvalidAnnotation, []string{unknownKey, shown(key)}},
-		{example{namespace: map[string]string{unknownKey: "true"}, rule: ruleWith("noAuth", true), registry: known}, policy.InvalidAnnotation,
-			[]string{unknownKey, "variables.unreadableThere[0]", "somespace", "request.namespace"}},
-		{example{rule: ruleWith("extAuth", map[string]any{"authorizers": []any{someName}}), registry: policy.UnknownRegistryBecause(someValue)}, policy.RegistryUnknown,
-			append(named("variables.new"), someValue, fill("variables.data[?$k].orValue('extauth-guard has not published it yet')", "k", text(guarantee.Unknown)))},
-		{example{rule: ruleWith("extAuth", map[string]any{"authorizers": []any{someName}}), registry: known}, policy.AuthorizerNotRegistered,
-			append(append(named("variables.unregistered"), origin...), "registered: registered", "'registered: ' + ("+listed("variables.registered")+")")},
-		{example{rule: ruleWith("extAuth", map[string]any{"authorizers": []any{"registered"}}), registry: known}, policy.AuthorizerInvalid,
+		{
+			example{namespace: map[string]string{unknownKey: "true"}, rule: ruleWith("noAuth", true), registry: known},
+			policy.InvalidAnnotation,
+			[]string{unknownKey, "variables.unreadableThere[0]", "somespace", "request.namespace"},
+		},
+		{
+			example{rule: ruleWith("extAuth", map[string]any{"authorizers": []any{someName}}), registry: policy.UnknownRegistryBecause(someValue)},
+			policy.RegistryUnknown,
+			append(named("variables.new"), someValue, fill("variables.data[?$k].orValue('extauth-guard has not published it yet')", "k", text(guarantee.Unknown))),
+		},
+		{
+			example{rule: ruleWith("extAuth", map[string]any{"authorizers": []any{someName}}), registry: known},
+			policy.AuthorizerNotRegistered,
+			append(append(named("variables.unregistered"), origin...), "registered: registered", "'registered: ' + ("+listed("variables.registered")+")"),
+		},
+		{
+			example{rule: ruleWith("extAuth", map[string]any{"authorizers": []any{"registered"}}), registry: known},
+			policy.AuthorizerInvalid,
 			append(append(named("variables.invalid")[:2:2], origin...), `"registered"`, `'"' + `+first("variables.invalid")+` + '"'`,
-				known.Refusal("registered"), fill("variables.data[$k + $n]", "k", text(guarantee.Invalid), "n", first("variables.invalid")))},
+				known.Refusal("registered"), fill("variables.data[$k + $n]", "k", text(guarantee.Invalid), "n", first("variables.invalid"))),
+		},
 		{asked, policy.InjectionMissing, []string{
 			"spec.rules[0]", field("variables.introduced[0]", "'"), somePath, shown("variables.rules[variables.introduced[0]].path"),
 			"APIRule asks", fill("($own != '' ? 'APIRule' : $space != '' ? 'Namespace' : 'Service ' + variables.rules[variables.introduced[0]].service) + ' asks'",

@@ -6,6 +6,7 @@ package main
 import (
 	"fmt"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -36,8 +37,8 @@ func text(value string) string {
 // fill replaces placeholders in expressions: fill("$a in $b", "a", …, "b", …).
 func fill(expression string, pairs ...string) string {
 	values := map[string]string{}
-	for i := 0; i < len(pairs); i += 2 {
-		values[pairs[i]] = pairs[i+1]
+	for pair := range slices.Chunk(pairs, 2) {
+		values[pair[0]] = pair[1]
 	}
 	filled := regexp.MustCompile(`\$[a-z]+`).ReplaceAllStringFunc(expression, func(name string) string {
 		value, found := values[name[1:]]

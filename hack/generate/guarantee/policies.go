@@ -41,14 +41,18 @@ const believes = `has(params.spec.require.jwt) && size(r.tokens) > 0 && r.tokens
 
 // holds is true for a rule r that has what the policy requires. Whether an authorizer is
 // registered is for the other policy to say.
-var holds = fill(`(r.strategy == 'jwt' ? params.spec.require.?allowJWT.orValue(false) && !has(params.spec.require.jwt) || $believes :
+func holds() string {
+	return fill(`(r.strategy == 'jwt' ? params.spec.require.?allowJWT.orValue(false) && !has(params.spec.require.jwt) || $believes :
 	size(params.spec.require.?authorizers.orValue([])) == 0 ? size(r.authorizers) > 0 : r.authorizers.exists(a, a in params.spec.require.authorizers))`, "believes", believes)
+}
 
 // fronts is true for a rule r that has to be open.
 const fronts = `(r.service.startsWith(request.namespace + '/') && (r.service + ':' + string(r.port)) in variables.frontends)`
 
 // excuse is true for a rule r that an exemption excuses today.
-var excuse = fill("variables.exemptions.exists(e, size(e.?paths.orValue([])) == 0 || e.paths.exists(p, $covers))", "covers", covers("p", "r.path"))
+func excuse() string {
+	return fill("variables.exemptions.exists(e, size(e.?paths.orValue([])) == 0 || e.paths.exists(p, $covers))", "covers", covers("p", "r.path"))
+}
 
 // today is the day of the request, by the API server's own clock: what it has just
 // written into the metadata. CEL has no other. Where it wrote nothing no exemption holds.
@@ -58,12 +62,12 @@ const today = `(oldObject == null ? [string(object.metadata.?creationTimestamp.o
 
 // lacks is true for a rule r that violates the policy.
 func lacks() string {
-	return fill("!$fronts && !$holds && !$excuse", "fronts", fronts, "holds", holds, "excuse", excuse)
+	return fill("!$fronts && !$holds && !$excuse", "fronts", fronts, "holds", holds(), "excuse", excuse())
 }
 
 // forbidden is true for a rule r whose author may not opt out.
 func forbidden() string {
-	return fill("r.service.startsWith(request.namespace + '/') && !$fronts && !$excuse", "fronts", fronts, "excuse", excuse)
+	return fill("r.service.startsWith(request.namespace + '/') && !$fronts && !$excuse", "fronts", fronts, "excuse", excuse())
 }
 
 // policyKind is the parameter of the policies below.
@@ -76,7 +80,7 @@ func policies() (admissionregistrationv1.ValidatingAdmissionPolicySpec, error) {
 	spec := forAPIRules()
 	spec.ParamKind = policyKind()
 	// What costs most comes last, and mostly never.
-	mine := fill("$mode || $forbids", "mode", enforced, "forbids", forbids)
+	mine := fill("$mode || $forbids", "mode", enforced(), "forbids", forbids())
 	spec.Variables = append(spec.Variables,
 		variable("gateways", "params.spec.?match.?gateways.orValue([])"),
 		variable("hosts", "params.spec.?match.?hosts.orValue([])"),
@@ -89,7 +93,7 @@ func policies() (admissionregistrationv1.ValidatingAdmissionPolicySpec, error) {
 		variable("exemptions", fill(`params.spec.?exemptions.orValue([]).filter(e, e.namespace == request.namespace && e.name == object.metadata.name &&
 			e.expires >= variables.today.substring(0, 10))`)),
 		variable("open", fill("variables.concerned && ($enforced) && variables.rules.exists(r, $lacks) ? $places : []",
-			"enforced", enforced, "lacks", lacks(), "places", places("variables.rules", lacks()))),
+			"enforced", enforced(), "lacks", lacks(), "places", places("variables.rules", lacks()))),
 		variable("openBefore", fill("variables.concernedBefore ? $places : []", "places", places("variables.before", lacks()))),
 		variable("introduced", fill("variables.open.filter(i, !($inherited))", "inherited", inherited("variables.openBefore"))),
 		variable("annotations", annotations("object")),
@@ -102,26 +106,33 @@ func policies() (admissionregistrationv1.ValidatingAdmissionPolicySpec, error) {
 	if err != nil {
 		return spec, err
 	}
-	optOut, err := example{rule: ruleWith("noAuth", true), registry: registered(), annotations: map[string]string{annotation.Inject: "false"},
-		policy: &v1alpha1.ExtAuthPolicySpec{Mode: v1alpha1.Audit, OptOut: v1alpha1.Forbidden}}.message(policy.OptOutForbidden, somePolicy, "params.metadata.name")
+	optOut, err := example{
+		rule: ruleWith("noAuth", true), registry: registered(), annotations: map[string]string{annotation.Inject: "false"},
+		policy: &v1alpha1.ExtAuthPolicySpec{Mode: v1alpha1.Audit, OptOut: v1alpha1.Forbidden},
+	}.message(policy.OptOutForbidden, somePolicy, "params.metadata.name")
 	if err != nil {
 		return spec, err
 	}
-	many := tooMany(fill("variables.concerned && ($enforced) && ($lacks)", "enforced", enforced, "lacks", lacks()))
+	many := tooMany(fill("variables.concerned && ($enforced) && ($lacks)", "enforced", enforced(), "lacks", lacks()))
 	spec.Validations = []admissionregistrationv1.Validation{
 		validation("size(variables.introduced) == 0", saying{policy.PolicyViolation, fill(violation)}),
 		validation(fill(`!(variables.concerned && ($forbids) && $out == 'false') || variables.concernedBefore && $was == 'false' ||
-			!variables.rules.exists(r, $forbidden)`, "forbids", forbids, "forbidden", forbidden(),
+			!variables.rules.exists(r, $forbidden)`, "forbids", forbids(), "forbidden", forbidden(),
 			"out", valueOf("variables.annotations", annotation.Inject), "was", valueOf("variables.annotationsBefore", annotation.Inject)), saying{policy.OptOutForbidden, optOut}),
 		many,
 	}
 	return spec, nil
 }
 
-var (
-	enforced = fill("params.spec.mode == $enforce && has(params.spec.require)", "enforce", text(string(v1alpha1.Enforce)))
-	forbids  = fill("params.spec.?optOut.orValue('') == $forbidden", "forbidden", text(string(v1alpha1.Forbidden)))
-)
+// enforced is true for a policy that requires something and refuses what lacks it.
+func enforced() string {
+	return fill("params.spec.mode == $enforce && has(params.spec.require)", "enforce", text(string(v1alpha1.Enforce)))
+}
+
+// forbids is true for a policy under which nobody may opt out.
+func forbids() string {
+	return fill("params.spec.?optOut.orValue('') == $forbidden", "forbidden", text(string(v1alpha1.Forbidden)))
+}
 
 // wanted says what the policy requires, and has what the first rule without it has; both
 // as package policy does.
@@ -145,14 +156,16 @@ func optOuts() (admissionregistrationv1.ValidatingAdmissionPolicySpec, error) {
 			"now", valueOf(annotations("object"), annotation.Inject), "was", valueOf(annotations("oldObject"), annotation.Inject))}},
 	}
 	complete(&spec, matching("", []string{"v1"}, admissionregistrationv1.AllScopes, "services", "namespaces"))
-	optOut, err := example{rule: ruleWith("noAuth", true), registry: registered(), namespace: map[string]string{annotation.Inject: "false"},
-		policy: &v1alpha1.ExtAuthPolicySpec{Mode: v1alpha1.Audit, OptOut: v1alpha1.Forbidden}}.message(policy.OptOutForbidden, somePolicy, "params.metadata.name",
+	optOut, err := example{
+		rule: ruleWith("noAuth", true), registry: registered(), namespace: map[string]string{annotation.Inject: "false"},
+		policy: &v1alpha1.ExtAuthPolicySpec{Mode: v1alpha1.Audit, OptOut: v1alpha1.Forbidden},
+	}.message(policy.OptOutForbidden, somePolicy, "params.metadata.name",
 		"metadata.namespace: ", text("metadata.annotations["+annotation.Inject+"]: "), `"somespace"`, `'"false"'`, "Namespace says", "request.kind.kind + ' says'")
 	if err != nil {
 		return spec, err
 	}
 	spec.Validations = []admissionregistrationv1.Validation{validation(
 		fill(`!($forbids) || size(params.spec.?match.?hosts.orValue([])) > 0 || size(params.spec.?match.?gateways.orValue([])) > 0 || !($selects)`,
-			"forbids", forbids, "selects", selects(labels)), saying{policy.OptOutForbidden, optOut})}
+			"forbids", forbids(), "selects", selects(labels)), saying{policy.OptOutForbidden, optOut})}
 	return spec, nil
 }

@@ -159,8 +159,9 @@ type outage struct {
 }
 
 func (o *outage) run(ctx context.Context, random *rand.Rand) {
+	all := outageCases()
 	for ctx.Err() == nil && atomic.LoadInt64(&o.sent) < o.limit {
-		one, next := outageCases[random.IntN(len(outageCases))], outageCases[random.IntN(len(outageCases))]
+		one, next := all[random.IntN(len(all))], all[random.IntN(len(all))]
 		object := one.object(fmt.Sprintf("outage-%d", o.serial.Add(1)))
 		if one.exempt || random.IntN(3) > 0 {
 			o.send(one, func() (*unstructured.Unstructured, error) {
@@ -185,27 +186,13 @@ func (o *outage) run(ctx context.Context, random *rand.Rand) {
 	}
 }
 
-// send sends one write and judges the answer. It returns what was stored, or nil.
+// send sends one write and counts the answer. It returns what was stored, or nil.
 func (o *outage) send(one testCase, send func() (*unstructured.Unstructured, error)) *unstructured.Unstructured {
 	stored, err := send()
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	problem := ""
-	switch {
-	case err != nil && (noAPIServer(err) || errors.Is(err, context.Canceled)):
-		o.result.Unasked++
-	case err != nil && one.stored != "" && !one.injected:
-		o.result.Refused++
-		problem = "refused: " + err.Error()
-	case err == nil && one.refusal != "":
-		o.result.Broken++
-		problem = "admitted"
-	case err == nil && one.unlike(stored) != "":
-		o.result.Broken++
-		problem = one.unlike(stored)
-	default:
-		o.result.Right++
-	}
+	count, problem := o.judge(one, stored, err)
+	*count++
 	atomic.AddInt64(&o.sent, 1)
 	if problem != "" && len(o.result.Examples) < 5 {
 		o.result.Examples = append(o.result.Examples, one.name+": "+problem)
@@ -216,23 +203,43 @@ func (o *outage) send(one testCase, send func() (*unstructured.Unstructured, err
 	return stored
 }
 
+// judge returns where an answer counts, and what is wrong with it.
+func (o *outage) judge(one testCase, stored *unstructured.Unstructured, err error) (count *int64, problem string) {
+	switch {
+	case err != nil && (noAPIServer(err) || errors.Is(err, context.Canceled)):
+		return &o.result.Unasked, ""
+	case err != nil && one.stored != "" && !one.injected:
+		return &o.result.Refused, "refused: " + err.Error()
+	case err != nil:
+		return &o.result.Right, ""
+	case one.refusal != "":
+		return &o.result.Broken, "admitted"
+	}
+	if unlike := one.unlike(stored); unlike != "" {
+		return &o.result.Broken, unlike
+	}
+	return &o.result.Right, ""
+}
+
 // outageCases are those of the load, and what only policies by parameters refuse.
-var outageCases = append([]testCase{
-	{
-		name:    "what a policy requires is refused without",
-		rules:   []any{rule(map[string]any{"noAuth": true})},
-		refusal: "[PolicyViolation]", required: true,
-	},
-	{
-		name:     "what a policy requires is admitted",
-		rules:    []any{rule(extAuth("oauth2-proxy"))},
-		stored:   `[{"extAuth":{"authorizers":["oauth2-proxy"]},"methods":["GET"],"path":"/*"}]`,
-		required: true,
-	},
-	{
-		name:        "a jwt stays, whatever the annotation asks for",
-		annotations: map[string]any{"extauth-guard.io/inject": "true", "extauth-guard.io/replace": "noAuth"},
-		rules:       []any{rule(map[string]any{"jwt": map[string]any{"authentications": []any{map[string]any{"issuer": "https://i", "jwksUri": "https://i/k"}}}})},
-		stored:      `[{"jwt":{"authentications":[{"issuer":"https://i","jwksUri":"https://i/k"}]},"methods":["GET"],"path":"/*"}]`,
-	},
-}, cases...)
+func outageCases() []testCase {
+	return append([]testCase{
+		{
+			name:    "what a policy requires is refused without",
+			rules:   []any{rule(map[string]any{"noAuth": true})},
+			refusal: "[PolicyViolation]", required: true,
+		},
+		{
+			name:     "what a policy requires is admitted",
+			rules:    []any{rule(extAuth("oauth2-proxy"))},
+			stored:   `[{"extAuth":{"authorizers":["oauth2-proxy"]},"methods":["GET"],"path":"/*"}]`,
+			required: true,
+		},
+		{
+			name:        "a jwt stays, whatever the annotation asks for",
+			annotations: map[string]any{"extauth-guard.io/inject": "true", "extauth-guard.io/replace": "noAuth"},
+			rules:       []any{rule(map[string]any{"jwt": map[string]any{"authentications": []any{map[string]any{"issuer": "https://i", "jwksUri": "https://i/k"}}}})},
+			stored:      `[{"jwt":{"authentications":[{"issuer":"https://i","jwksUri":"https://i/k"}]},"methods":["GET"],"path":"/*"}]`,
+		},
+	}, cases...)
+}

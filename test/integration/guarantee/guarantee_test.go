@@ -144,7 +144,7 @@ func TestCreates(t *testing.T) {
 			"shop", "a", `extauth-guard.io/injekt: "true"`, guarded, "InvalidAnnotation", `metadata.annotations[extauth-guard.io/injekt]: Invalid value: "extauth-guard.io/injekt": unknown annotation on an APIRule`,
 		},
 		"a key in capitals":                                  {"shop", "a", `Extauth-Guard.io/inject: "true"`, guarded, "InvalidAnnotation", ""},
-		"a value that is no yes and no no":                   {"shop", "a", `extauth-guard.io/inject: "yes"`, guarded, "InvalidAnnotation", `metadata.annotations[extauth-guard.io/inject]: Invalid value: "yes": must be "true" or "false" [InvalidAnnotation]`},
+		"a value that is neither true nor false":             {"shop", "a", `extauth-guard.io/inject: "yes"`, guarded, "InvalidAnnotation", `metadata.annotations[extauth-guard.io/inject]: Invalid value: "yes": must be "true" or "false" [InvalidAnnotation]`},
 		"a value with a line break":                          {"shop", "a", `extauth-guard.io/inject: "a\nb"`, guarded, "InvalidAnnotation", "An annotation of this project has an unknown key"},
 		"a name twice":                                       {"shop", "a", `extauth-guard.io/authorizers: "corp,corp"`, guarded, "InvalidAnnotation", ""},
 		"a name that none can have":                          {"shop", "a", `extauth-guard.io/authorizers: "corp,a_b"`, guarded, "InvalidAnnotation", ""},
