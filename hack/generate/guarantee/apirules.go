@@ -40,8 +40,8 @@ func apirules() (admissionregistrationv1.ValidatingAdmissionPolicySpec, error) {
 	spec.Variables = append(spec.Variables,
 		variable("data", "params.?data.orValue({})"),
 		variable("registered", fill("variables.data[?$k].orValue('') == '' ? [] : variables.data[$k].split(',')", "k", text(guarantee.Authorizers))),
-		variable("names", "variables.rules.map(r, r.authorizers)"),
-		variable("namesBefore", "variables.before.map(r, r.authorizers)"),
+		variable("names", namesOf("variables.rules")),
+		variable("namesBefore", namesOf("variables.before")),
 		variable("new", fill(`variables.names == variables.namesBefore ? [] : variables.names.map(l, l.filter(n, $more))`, "more", more)),
 		variable("unregistered", "variables.new.map(l, l.filter(n, !(n in variables.registered)))"),
 		variable("invalid", fill("variables.new.map(l, l.filter(n, ($k + n) in variables.data))", "k", text(guarantee.Invalid))),
@@ -71,6 +71,12 @@ func apirules() (admissionregistrationv1.ValidatingAdmissionPolicySpec, error) {
 		tooMany(asks("variables.annotations")),
 	}
 	return spec, nil
+}
+
+// namesOf are the authorizers of each rule; none of a rule in front of an authorizer, on
+// which nothing is denied.
+func namesOf(rules string) string {
+	return fill("$rules.map(r, ($frontend + r.service.replace('/', '.')) in variables.data ? [] : r.authorizers)", "rules", rules, "frontend", text(guarantee.Frontend))
 }
 
 // more is true for an authorizer that more rules name than before: repeating a fault
