@@ -42,7 +42,8 @@ func TestWebhooks(t *testing.T) {
 
 func suite(t *testing.T, crds string) {
 	t.Helper()
-	s := newStage(t, world, crds, checkout.Path(t, "config/crd"), checkout.Path(t, "test/testdata/crds/optional/authorizationpolicies.security.istio.io.yaml"))
+	s := newStage(t, world, crds, checkout.Path(t, "config/crd"), checkout.Path(t, "test/testdata/crds/optional/authorizationpolicies.security.istio.io.yaml"),
+		checkout.Path(t, "test/testdata/crds/optional/virtualservices.networking.istio.io.yaml"))
 	t.Run("storing", s.testStoring)
 	t.Run("what Kyma's controller does", s.testKymaController)
 	t.Run("ratcheting", s.testRatcheting)
