@@ -8,6 +8,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/stretchr/testify/assert"
+	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/extauth-guard/extauth-guard/pkg/istio"
 )
@@ -31,8 +32,8 @@ func TestParseAuthorizationPolicy(t *testing.T) {
 		"another action":              {`{spec: {action: DENY, provider: {name: corp}}}`, istio.AuthorizationPolicy{}, false},
 		"no provider":                 {`{spec: {action: CUSTOM}}`, istio.AuthorizationPolicy{}, false},
 		"made by Kyma": {
-			`{metadata: {labels: {apirule.gateway.kyma-project.io/name: cart}}, spec: {action: CUSTOM, provider: {name: corp}}}`,
-			istio.AuthorizationPolicy{Provider: "corp", Kyma: true},
+			`{metadata: {labels: {apirule.gateway.kyma-project.io/name: cart, apirule.gateway.kyma-project.io/namespace: shop}}, spec: {action: CUSTOM, provider: {name: corp}}}`,
+			istio.AuthorizationPolicy{Provider: "corp", Kyma: true, Owner: types.NamespacedName{Namespace: "shop", Name: "cart"}},
 			true,
 		},
 		"nothing": {`{}`, istio.AuthorizationPolicy{}, false},
