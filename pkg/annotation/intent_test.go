@@ -264,9 +264,9 @@ func TestParseCostsInProportion(t *testing.T) {
 	for name, text := range texts {
 		for _, key := range annotation.Keys(annotation.Service) {
 			for _, n := range []int{1 << 10, 16 << 10, 64 << 10} {
-				bytes := func(n int) uint64 {
+				bytes := func(n int, enough uint64) uint64 {
 					annotations := map[string]string{key: text(n)}
-					return allocated(func() {
+					return allocated(enough, func() {
 						_, errs := annotation.Parse(annotation.Service, annotations)
 						_, more := annotation.ParseExposure(annotations)
 						for _, err := range append(errs, more...) {
@@ -274,20 +274,21 @@ func TestParseCostsInProportion(t *testing.T) {
 						}
 					})
 				}
-				small, large := bytes(n), bytes(4*n)
-				assert.LessOrEqual(t, large, 5*small+1024, "%s in %s, %d bytes", name, key, n)
+				most := 5*bytes(n, 0) + 1024
+				assert.LessOrEqual(t, bytes(4*n, most), most, "%s in %s, %d bytes", name, key, n)
 			}
 		}
 	}
 }
 
-// allocated returns how many bytes run allocates: the least of three times, because
-// the runtime allocates at times of its own.
-func allocated(run func()) uint64 {
+// allocated returns how many bytes run allocates: the least of three times, and of up to
+// thirty while it is more than enough. The runtime allocates at times of its own, and
+// under the race detector a pool, such as that of regexp, forgets one in four.
+func allocated(enough uint64, run func()) uint64 {
 	var before, after runtime.MemStats
 	run() // what is made once does not count
 	least := uint64(math.MaxUint64)
-	for range 3 {
+	for i := 0; i < 3 || i < 30 && enough > 0 && least > enough; i++ {
 		runtime.ReadMemStats(&before)
 		run()
 		runtime.ReadMemStats(&after)
