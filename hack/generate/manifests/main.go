@@ -37,7 +37,7 @@ func write() error {
 		return err
 	}
 	forKustomize, err := configurations(webhook.Registration{
-		Client: client("extauth-guard"), ExcludedNamespaces: []string{"extauth-guard", "oauth2-proxy"},
+		Client: client("extauth-guard"), ExcludedNamespaces: []string{"extauth-guard"},
 	})
 	if err != nil {
 		return err

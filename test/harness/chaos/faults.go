@@ -171,12 +171,16 @@ func cutWatches(ctx context.Context, w *world) error {
 	return nil
 }
 
+// noticed is how long an API server on a busy machine may take to see that a connection
+// is gone: what it sends on it before that is lost like what was under way.
+const noticed = 100 * time.Millisecond
+
 // cutCalls closes the connections between the API server and the replicas: what
 // is under way on them fails, as it does when a node dies.
 func cutCalls(ctx context.Context, w *world) error {
 	err := w.load.breaks.during(func() error {
 		w.service.cut()
-		return nil
+		return pause(ctx, noticed)
 	})
 	if err != nil {
 		return err

@@ -112,12 +112,12 @@ func TestTheProcessIsQuickAndSmall(t *testing.T) {
 	clean, err := os.ReadFile(checkout.Path(t, "pkg/lint/testdata/clean.yaml"))
 	require.NoError(t, err)
 
-	t.Run("lint of one file takes at most three times as long as printing the version", func(t *testing.T) {
+	t.Run("lint of one file takes at most five times as long as printing the version", func(t *testing.T) {
 		file := filepath.Join(t.TempDir(), "clean.yaml")
 		require.NoError(t, os.WriteFile(file, clean, 0o600))
 		start, took := best(t, 20, func() time.Duration { return version(t, path) }), best(t, 20, func() time.Duration { return spend(t, path, file) })
 		t.Logf("%s to print the version, %s to lint", start, took)
-		assert.LessOrEqual(t, took, 3*start)
+		assert.LessOrEqual(t, took, 5*start)
 	})
 	t.Run("1,000 files take at most five times as long as 250", func(t *testing.T) {
 		lint := func(files int) time.Duration {
