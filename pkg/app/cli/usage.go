@@ -14,7 +14,9 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 	"golang.org/x/term"
+	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/kubernetes"
 )
@@ -117,29 +119,13 @@ func contextNames(_ context.Context, kube *kubeFlags) []string {
 
 func namespaceNames(ctx context.Context, kube *kubeFlags) []string {
 	return offered(ctx, kube, func(ctx context.Context, client kubernetes.Interface, _ string) ([]string, error) {
-		list, err := client.CoreV1().Namespaces().List(ctx, metav1.ListOptions{})
-		if err != nil {
-			return nil, err
-		}
-		var names []string
-		for _, item := range list.Items {
-			names = append(names, item.Name)
-		}
-		return names, nil
+		return namesIn(client.CoreV1().Namespaces().List(ctx, metav1.ListOptions{}))
 	})
 }
 
 func secretNames(ctx context.Context, kube *kubeFlags) []string {
 	return offered(ctx, kube, func(ctx context.Context, client kubernetes.Interface, namespace string) ([]string, error) {
-		list, err := client.CoreV1().Secrets(namespace).List(ctx, metav1.ListOptions{FieldSelector: "type=Opaque"})
-		if err != nil {
-			return nil, err
-		}
-		var names []string
-		for _, item := range list.Items {
-			names = append(names, item.Name)
-		}
-		return names, nil
+		return namesIn(client.CoreV1().Secrets(namespace).List(ctx, metav1.ListOptions{FieldSelector: "type=Opaque"}))
 	})
 }
 
@@ -158,15 +144,28 @@ func apiruleNames(ctx context.Context, kube *kubeFlags) []string {
 	}
 	ctx, cancel := context.WithTimeout(ctx, offerWithin)
 	defer cancel()
-	list, err := client.Resource(served()).Namespace(namespace).List(ctx, metav1.ListOptions{})
+	names, err := namesIn(client.Resource(served()).Namespace(namespace).List(ctx, metav1.ListOptions{}))
 	if err != nil {
 		return nil
 	}
-	var names []string
-	for _, item := range list.Items {
-		names = append(names, item.GetName())
-	}
 	return names
+}
+
+// namesIn returns the names of the objects in a list, in its order, or the error of
+// reading it.
+func namesIn[List runtime.Object](list List, err error) ([]string, error) {
+	if err != nil {
+		return nil, err
+	}
+	var names []string
+	err = meta.EachListItem(list, func(item runtime.Object) error {
+		object, err := meta.Accessor(item)
+		if err == nil {
+			names = append(names, object.GetName())
+		}
+		return err
+	})
+	return names, err
 }
 
 // offered asks the cluster for names. What cannot be read is not offered: a shell
