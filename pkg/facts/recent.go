@@ -22,7 +22,8 @@ const (
 )
 
 // Recent remembers the APIRules that this process admitted in the last moments. Two that
-// are written at once see each other here, although the watch has shown neither. It is
+// are written at once see each other here, although the watch has shown neither; one that is
+// refused is seen by nobody. It is
 // safe for several goroutines. The zero value is not usable; nil remembers nothing.
 type Recent struct {
 	world *World
@@ -57,42 +58,55 @@ func NewRecent(world *World) *Recent {
 	}
 }
 
-// Admit adds to the facts around view the neighbours that the watch has not shown yet, and
-// remembers view as one that is admitted, both in one step. Who then refuses view calls
-// withdraw. An APIRule whose authorizers and Services the watch knows already is not
-// remembered, and neither is one whose name is still to be generated.
-func (r *Recent) Admit(view apirule.View, facts *policy.Facts, now time.Time) (withdraw func()) {
+// Around adds to the facts around view the neighbours that the watch has not shown yet.
+func (r *Recent) Around(view apirule.View, facts *policy.Facts, now time.Time) {
 	if r == nil {
-		return func() {}
+		return
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	r.around(view, facts, now)
+}
+
+// Admit remembers view, which is about to be admitted by what facts say, and returns true.
+// It returns false if another APIRule was admitted in front of the same workload since the
+// facts were asked for: it adds that one to facts and remembers nothing, and view is to be
+// judged again. An APIRule whose authorizers and Services the watch knows already is not
+// remembered, and neither is one whose name is still to be generated.
+func (r *Recent) Admit(view apirule.View, facts *policy.Facts, now time.Time) bool {
+	if r == nil {
+		return true
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.around(view, facts, now) {
+		return false
+	}
+	name, before := view.NamespacedName(), r.known(view.NamespacedName())
+	r.forget(name)
+	if uses := usesOf(view); name.Name != "" && len(uses) > 0 && !slices.Equal(uses, before) {
+		r.remember(recent{view: view, before: before, until: now.Add(recentFor)}, facts)
+	}
+	return true
+}
+
+// around adds the neighbours of all Services of view, and is true if that changed facts.
+// The caller holds mu.
+func (r *Recent) around(view apirule.View, facts *policy.Facts, now time.Time) (changed bool) {
 	r.expire(now)
 	done := map[types.NamespacedName]bool{}
 	for _, rule := range view.Rules {
 		if !done[rule.Service] {
 			done[rule.Service] = true
-			r.addNeighbours(facts, view.NamespacedName(), rule.Service)
+			changed = r.addNeighbours(facts, view.NamespacedName(), rule.Service) || changed
 		}
 	}
-	name, before := view.NamespacedName(), r.known(view.NamespacedName())
-	r.forget(name)
-	if uses := usesOf(view); name.Name == "" || len(uses) == 0 || slices.Equal(uses, before) {
-		return func() {}
-	}
-	entry := recent{view: view, before: before, until: now.Add(recentFor)}
-	r.remember(entry, facts)
-	return func() {
-		r.mu.Lock()
-		defer r.mu.Unlock()
-		if r.entries[name].until.Equal(entry.until) {
-			r.forget(name)
-		}
-	}
+	return changed
 }
 
-// addNeighbours adds the APIRules that were admitted in front of the workload of a Service.
-func (r *Recent) addNeighbours(facts *policy.Facts, self, service types.NamespacedName) {
+// addNeighbours adds the APIRules that were admitted in front of the workload of a Service,
+// and is true if facts did not know one of them.
+func (r *Recent) addNeighbours(facts *policy.Facts, self, service types.NamespacedName) bool {
 	found := map[string]policy.Neighbour{}
 	for _, near := range r.near(service, facts.Services[service].Selector) {
 		for _, users := range r.users.byService[near] {
@@ -106,19 +120,24 @@ func (r *Recent) addNeighbours(facts *policy.Facts, self, service types.Namespac
 		}
 	}
 	if len(found) == 0 {
-		return
+		return false
 	}
-	for _, known := range facts.Neighbours[service] {
-		offer(found, known)
+	known := facts.Neighbours[service]
+	for _, neighbour := range known {
+		offer(found, neighbour)
 	}
 	neighbours := make([]policy.Neighbour, 0, len(found))
 	for _, authorizer := range sortedKeys(found) {
 		neighbours = append(neighbours, found[authorizer])
 	}
+	if slices.Equal(neighbours, known) {
+		return false
+	}
 	if facts.Neighbours == nil {
 		facts.Neighbours = map[types.NamespacedName][]policy.Neighbour{}
 	}
 	facts.Neighbours[service] = neighbours
+	return true
 }
 
 // near returns a Service and those that share Pods with it.
@@ -146,6 +165,7 @@ func (r *Recent) known(name types.NamespacedName) []use {
 	return usesOf(view)
 }
 
+// remember adds an entry. The caller holds mu.
 func (r *Recent) remember(entry recent, facts *policy.Facts) {
 	r.entries[entry.view.NamespacedName()] = entry
 	r.order = append(r.order, entry)

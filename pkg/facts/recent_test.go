@@ -37,7 +37,7 @@ func TestRecent(t *testing.T) {
 	conflict := []policy.Neighbour{{Object: "APIRule shop/a", Authorizer: "corp"}}
 	for name, tc := range map[string]struct {
 		// before happens after shop/a was admitted, before shop/b is asked about.
-		before func(recent *facts.Recent, world *facts.World, withdraw func())
+		before func(recent *facts.Recent, world *facts.World)
 		after  time.Duration
 		second apirule.View
 		want   []policy.Neighbour
@@ -49,22 +49,15 @@ func TestRecent(t *testing.T) {
 		"of another namespace":              {second: admitted("bank", "b", "web", "oauth2-proxy"), want: conflict},
 		"within the time":                   {after: 2*time.Second - 1, want: conflict},
 		"later":                             {after: 2 * time.Second},
-		"refused in the end":                {before: func(_ *facts.Recent, _ *facts.World, withdraw func()) { withdraw() }},
-		"the watch has shown it": {before: func(_ *facts.Recent, world *facts.World, _ func()) {
+		"the watch has shown it": {before: func(_ *facts.Recent, world *facts.World) {
 			world.SetAPIRule(admitted("shop", "a", "web", "corp"))
 		}, want: conflict},
-		"the watch has shown something that came later": {before: func(_ *facts.Recent, world *facts.World, _ func()) {
+		"the watch has shown something that came later": {before: func(_ *facts.Recent, world *facts.World) {
 			world.SetAPIRule(admitted("shop", "a", "other", "third"))
 		}},
-		"admitted again without authorizers": {before: func(recent *facts.Recent, _ *facts.World, _ func()) {
+		"admitted again without authorizers": {before: func(recent *facts.Recent, _ *facts.World) {
 			recent.Admit(admitted("shop", "a", "web", ""), &policy.Facts{}, start)
 		}},
-		"refused, but admitted again before": {before: func(recent *facts.Recent, world *facts.World, withdraw func()) {
-			view := admitted("shop", "a", "web", "corp")
-			around := world.Facts(t.Context(), view)
-			recent.Admit(view, &around, start.Add(time.Millisecond))
-			withdraw()
-		}, want: conflict},
 	} {
 		t.Run(name, func(t *testing.T) {
 			world := facts.NewWorld("")
@@ -75,17 +68,18 @@ func TestRecent(t *testing.T) {
 			recent := facts.NewRecent(world)
 			first := admitted("shop", "a", "web", "corp")
 			around := world.Facts(t.Context(), first)
-			withdraw := recent.Admit(first, &around, start)
+			recent.Around(first, &around, start)
+			require.True(t, recent.Admit(first, &around, start))
 			assert.Empty(t, around.Neighbours)
 			if tc.before != nil {
-				tc.before(recent, world, withdraw)
+				tc.before(recent, world)
 			}
 			second := tc.second
 			if second.Name == "" {
 				second = admitted("shop", "b", "web", "oauth2-proxy")
 			}
 			around = world.Facts(t.Context(), second)
-			recent.Admit(second, &around, start.Add(tc.after))
+			recent.Around(second, &around, start.Add(tc.after))
 			assert.Equal(t, tc.want, around.Neighbours[second.Rules[0].Service])
 		})
 	}
@@ -102,32 +96,47 @@ func TestRecentKeepsWhatIsThereAndIsBounded(t *testing.T) {
 	neighbours := func(service string) []policy.Neighbour {
 		view := admitted("bank", "asks", service, "oauth2-proxy")
 		around := world.Facts(t.Context(), view)
-		recent.Admit(view, &around, now.Add(time.Millisecond))
+		recent.Around(view, &around, now.Add(time.Millisecond))
 		return around.Neighbours[view.Rules[0].Service]
 	}
 	assert.Empty(t, neighbours("s0000"), "the oldest were forgotten")
 	assert.NotEmpty(t, neighbours("s2999"))
 	assert.Equal(t, []policy.Neighbour{{Object: "APIRule shop/known", Authorizer: "corp"}}, neighbours("web"))
 	var none *facts.Recent
-	none.Admit(admitted("shop", "a", "web", "corp"), &policy.Facts{}, now)()
+	none.Around(admitted("shop", "a", "web", "corp"), &policy.Facts{}, now)
+	assert.True(t, none.Admit(admitted("shop", "a", "web", "corp"), &policy.Facts{}, now))
 }
 
-// Of two that are asked about at the same time, at least one sees the other.
+// Of two that are admitted at the same time, exactly one is told of the other, and then once.
 func TestRecentAtOnce(t *testing.T) {
 	for range 200 {
 		world := facts.NewWorld("")
 		recent := facts.NewRecent(world)
 		views := []apirule.View{admitted("shop", "a", "web", "corp"), admitted("shop", "b", "web", "oauth2-proxy")}
-		seen := make([]int, len(views))
+		again := make([]int, len(views))
 		var group sync.WaitGroup
 		for i, view := range views {
 			group.Go(func() {
 				around := world.Facts(t.Context(), view)
-				recent.Admit(view, &around, time.Time{})
-				seen[i] = len(around.Neighbours[view.Rules[0].Service])
+				for !recent.Admit(view, &around, time.Time{}) {
+					again[i]++
+				}
 			})
 		}
 		group.Wait()
-		require.Equal(t, 1, seen[0]+seen[1], "exactly one is second")
+		require.Equal(t, 1, again[0]+again[1], "exactly one is second")
 	}
+}
+
+// One that was asked about and refused stands in nobody's way.
+func TestRecentForgetsWhatWasRefused(t *testing.T) {
+	world := facts.NewWorld("")
+	recent := facts.NewRecent(world)
+	refused, right := admitted("shop", "a", "web", "corpp"), admitted("shop", "b", "web", "corp")
+	around := world.Facts(t.Context(), refused)
+	recent.Around(refused, &around, time.Time{})
+	around = world.Facts(t.Context(), right)
+	recent.Around(right, &around, time.Time{})
+	assert.Empty(t, around.Neighbours)
+	assert.True(t, recent.Admit(right, &around, time.Time{}))
 }

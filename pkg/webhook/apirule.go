@@ -60,23 +60,21 @@ func (h *Validator) Handle(ctx context.Context, req Request) admission.Response 
 	if err != nil {
 		return refuse(err)
 	}
-	around, withdraw := h.facts(ctx, *change.after), func() {}
-	if !req.DryRun {
-		withdraw = h.Recent.Admit(*change.after, &around, around.Now)
+	around := h.facts(ctx, *change.after)
+	h.Recent.Around(*change.after, &around, around.Now)
+	for {
+		judged := policy.Judge(*change.after, around, h.Settings)
+		findings, err := h.introduced(ctx, change, judged.Findings, func(view apirule.View, facts policy.Facts) []policy.Finding {
+			return policy.Check(view, facts, h.Settings)
+		})
+		if err != nil {
+			return refuse(err)
+		}
+		if policy.Denies(findings) || req.DryRun || h.Recent.Admit(*change.after, &around, around.Now) {
+			return audited(h.answer(ValidateAPIRule, req, apirule.Kind, findings), auditVerdict, string(judged.Verdict.Verdict))
+		}
+		// Another APIRule was admitted in the meantime, and the facts have it now.
 	}
-	judged := policy.Judge(*change.after, around, h.Settings)
-	findings, err := h.introduced(ctx, change, judged.Findings, func(view apirule.View, facts policy.Facts) []policy.Finding {
-		return policy.Check(view, facts, h.Settings)
-	})
-	if err != nil {
-		withdraw()
-		return refuse(err)
-	}
-	response := h.answer(ValidateAPIRule, req, apirule.Kind, findings)
-	if !response.Allowed {
-		withdraw()
-	}
-	return audited(response, auditVerdict, string(judged.Verdict.Verdict))
 }
 
 // introduced weighs findings against those that the object had before, which
