@@ -33,24 +33,34 @@ type edit struct {
 // APIRules whose verdict may depend on it: those that did before, and those that
 // do now.
 func (w *World) edit(e edit) {
-	w.mu.Lock()
-	if e.same != nil && e.same() {
-		w.mu.Unlock()
+	if !w.applied(&e) {
 		return
+	}
+	if e.change.Kind == APIRule {
+		w.recent.Load().shown(e.change.Name)
+	}
+	w.watchers.tell(e.change)
+}
+
+// applied applies a change under the lock, and says whom it affects if somebody watches. It
+// is false if nothing changed.
+func (w *World) applied(e *edit) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if e.same != nil && e.same() {
+		return false
 	}
 	if !w.watchers.any() {
 		e.apply()
-		w.mu.Unlock()
-		return
+		return true
 	}
 	wide := e.wide == nil || e.wide()
 	found := &affected{}
 	w.addAffected(found, e.change, wide)
 	e.apply()
 	w.addAffected(found, e.change, wide)
-	w.mu.Unlock()
 	e.change.Affected, e.change.All = found.list(), found.all
-	w.watchers.tell(e.change)
+	return true
 }
 
 // affected is a set of APIRules, or all of them.

@@ -49,12 +49,27 @@ type recentService struct {
 	entries  int
 }
 
-// NewRecent returns a Recent that remembers nothing yet. world tells what the watch has
-// shown in the meantime.
+// NewRecent returns a Recent that remembers nothing yet. world tells it what the watch has
+// shown in the meantime; it tells one Recent, the last that was made of it.
 func NewRecent(world *World) *Recent {
-	return &Recent{
+	recent := &Recent{
 		world: world, users: newUsers(), workloads: workloads{},
 		services: map[types.NamespacedName]recentService{}, entries: map[types.NamespacedName]recent{},
+	}
+	world.recent.Store(recent)
+	return recent
+}
+
+// shown forgets an APIRule once the watch has shown what was admitted, or what came later.
+// The caller does not hold the lock of the world.
+func (r *Recent) shown(name types.NamespacedName) {
+	if r == nil {
+		return
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if entry, exists := r.entries[name]; exists && !slices.Equal(r.known(name), entry.before) {
+		r.forget(name)
 	}
 }
 
@@ -111,7 +126,7 @@ func (r *Recent) addNeighbours(facts *policy.Facts, self, service types.Namespac
 	for _, near := range r.near(service, facts.Services[service].Selector) {
 		for _, users := range r.users.byService[near] {
 			for _, other := range users.names {
-				if other != self && r.pending(other) {
+				if other != self {
 					offer(found, policy.Neighbour{
 						Object: fmt.Sprintf("APIRule %s", other), Authorizer: users.authorizer, Foreign: other.Namespace != service.Namespace,
 					})
@@ -151,12 +166,6 @@ func (r *Recent) near(service types.NamespacedName, selector policy.Selector) []
 		}
 	}
 	return near
-}
-
-// pending is true if the watch knows of an APIRule what it knew when that was admitted. If
-// it knows something else, it has seen what was admitted, or what came later.
-func (r *Recent) pending(name types.NamespacedName) bool {
-	return slices.Equal(r.known(name), r.entries[name].before)
 }
 
 // known returns what the watch has shown of an APIRule; nil if it does not exist.

@@ -55,6 +55,13 @@ func TestRecent(t *testing.T) {
 		"the watch has shown something that came later": {before: func(_ *facts.Recent, world *facts.World) {
 			world.SetAPIRule(admitted("shop", "a", "other", "third"))
 		}},
+		"the watch has shown it and that it is gone": {before: func(_ *facts.Recent, world *facts.World) {
+			world.SetAPIRule(admitted("shop", "a", "web", "corp"))
+			world.DeleteAPIRule(types.NamespacedName{Namespace: "shop", Name: "a"})
+		}},
+		"the watch has shown nothing new": {before: func(_ *facts.Recent, world *facts.World) {
+			world.SetAPIRule(admitted("shop", "a", "web", ""))
+		}, want: conflict},
 		"admitted again without authorizers": {before: func(recent *facts.Recent, _ *facts.World) {
 			recent.Admit(admitted("shop", "a", "web", ""), &policy.Facts{}, start)
 		}},

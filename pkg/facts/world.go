@@ -26,6 +26,8 @@ type World struct {
 	// configuration changes, so that admission reads it without a lock.
 	registry atomic.Pointer[policy.Registry]
 	watchers watchers
+	// recent is told of each APIRule that changed; nil if nobody remembers any.
+	recent atomic.Pointer[Recent]
 
 	mu         sync.RWMutex
 	istios     map[types.NamespacedName]istio.View
