@@ -17,6 +17,8 @@ type Injected struct {
 	Text []byte
 	// Rules says for each rule of each APIRule what became of it.
 	Rules []InjectedRule
+	// Verdicts counts the verdicts on the APIRules as they would be stored.
+	Verdicts policy.Tally
 	// Findings are what the mutating webhook would refuse, and what is no
 	// manifest; the text of such an object is that of the input.
 	Findings []Finding
@@ -65,6 +67,7 @@ func (l Linter) Inject(ctx context.Context, file string, document manifest.Docum
 		}
 		examined := l.injected(ctx, object.Value)
 		view, injection := examined.written, examined.Injection
+		result.Verdicts.Add(policy.Judge(examined.View, examined.Facts, l.Settings).Verdict.Verdict, 1)
 		result.Rules = append(result.Rules, injectedRules(object, view, injection)...)
 		for _, finding := range injection.Findings {
 			result.Findings = append(result.Findings, l.place(file, object, finding))

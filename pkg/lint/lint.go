@@ -72,7 +72,7 @@ type Summary struct {
 	Undecided int `json:"undecided"`
 	// Verdicts is how many APIRules have which verdict, those that Services ask for
 	// included; nil if there are none.
-	Verdicts map[policy.Verdict]int `json:"verdicts,omitempty"`
+	Verdicts policy.Tally `json:"verdicts,omitempty"`
 
 	// Unreadable is how many of the denials are documents or files that are no
 	// manifests.
@@ -217,10 +217,7 @@ func (l Linter) document(ctx context.Context, file string, document manifest.Doc
 func (s *Summary) see(about identity, examined *Examined) {
 	s.Objects++
 	if examined != nil {
-		if s.Verdicts == nil {
-			s.Verdicts = map[policy.Verdict]int{}
-		}
-		s.Verdicts[examined.Verdict.Verdict]++
+		s.Verdicts.Add(examined.Verdict.Verdict, 1)
 	}
 	switch about.groupKind() {
 	case apirule.Kind + "." + apirule.Group:
@@ -264,17 +261,6 @@ func (s Summary) Sentence() string {
 		result += fmt.Sprintf(", %d ignored", s.Ignored)
 	}
 	return fmt.Sprintf("checked %s in %s%s: %s", strings.Join(what, ", "), count(s.Files, "file", "files"), passed, result)
-}
-
-// verdicts says how many APIRules have which verdict, the worst first.
-func (s Summary) verdicts() string {
-	var each []string
-	for _, verdict := range policy.Verdicts() {
-		if n := s.Verdicts[verdict]; n > 0 {
-			each = append(each, fmt.Sprintf("%d %s", n, verdict))
-		}
-	}
-	return strings.Join(each, ", ")
 }
 
 // Codes returns the codes that lint can print, sorted.

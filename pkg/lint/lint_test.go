@@ -312,7 +312,7 @@ spec: {selector: {app: web}, ports: [{port: 80}]}
 	summary, err := linter.Run(t.Context(), files.List, &recorder{})
 	require.NoError(t, err)
 	assert.Equal(t, map[string]int{"cart": 1, "web": 1}, source.times)
-	assert.Equal(t, map[policy.Verdict]int{policy.Unknown: 2}, summary.Verdicts)
+	assert.Equal(t, policy.Tally{policy.Unknown: 2}, summary.Verdicts)
 }
 
 func TestStrictMakesADenialOfWhatIsUnchecked(t *testing.T) {

@@ -111,7 +111,7 @@ func (p *textPrinter) Close(summary Summary) error {
 	if p.said {
 		fmt.Fprintf(&text, "%s: %s, %s\n", count(summary.Objects, "object", "objects"),
 			count(summary.Deny, "finding denies", "findings deny"), count(summary.Warn, "warning", "warnings"))
-		if verdicts := summary.verdicts(); verdicts != "" {
+		if verdicts := summary.Verdicts.String(); verdicts != "" {
 			fmt.Fprintf(&text, "verdicts: %s\n", verdicts)
 		}
 	}

@@ -92,6 +92,7 @@ func (d *doctor) checkups() []checkup {
 		{"authorizers", "none may be removed while APIRules use it", "remove the annotation " + annotation.AllowRemoval + " from the Istio CR once the authorizer is gone", false, d.removals},
 		{"authorizers", "no oauth2-proxy has a known hole that its flags open", "set the image to oauth2-proxy " + oauth2proxy.Version + " or later, or remove the flag", false, d.advisories},
 		{"authorizers", "the OIDC issuer offers client credentials", "correct --issuer, or the client at the provider", false, d.issuer},
+		{"APIRules", "what they declare holds", "kubectl extauth report says for each host what does not hold, why, and what to do", false, d.verdicts},
 	}
 	if d.flags.pre {
 		return append(all, checkup{"permissions", "you may install", "ask a cluster administrator to install", false, d.mayInstall})

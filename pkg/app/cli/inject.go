@@ -88,6 +88,7 @@ type injector struct {
 	streams Streams
 
 	injected, left, denied, unreadable int
+	verdicts                           policy.Tally
 	// printed is true once something was, and a separator may be needed; ended is
 	// true if that ended its last line.
 	printed, ended bool
@@ -184,6 +185,9 @@ func lines(text string) []string {
 
 // say tells on standard error what became of each rule.
 func (i *injector) say(file string, result lint.Injected) {
+	for verdict, n := range result.Verdicts {
+		i.verdicts.Add(verdict, n)
+	}
 	for _, rule := range result.Rules {
 		what := "left alone, " + string(rule.Reason) + ": " + rule.Text
 		if rule.Reason == policy.Injected {
@@ -222,7 +226,11 @@ func printLine(w io.Writer, line string) {
 }
 
 func (i *injector) end() error {
-	i.tell("%d injected, %d left alone", i.injected, i.left)
+	verdicts := ""
+	if len(i.verdicts) > 0 {
+		verdicts = "; APIRules: " + i.verdicts.String()
+	}
+	i.tell("%d injected, %d left alone%s", i.injected, i.left, verdicts)
 	switch {
 	case i.unreadable > 0:
 		return exit.UsageError(errSaid)

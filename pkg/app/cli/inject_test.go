@@ -76,7 +76,7 @@ func TestInjectPrintsWhatTheWebhookStores(t *testing.T) {
 	assert.Equal(t, shopInjected, stdout)
 	assert.Equal(t, `stdin:13: APIRule shop/cart rule 0 (/status): left alone, LeftOpen: it says "noAuth: true", which nobody allowed to replace
 stdin:18: APIRule shop/cart rule 1 (/*): injected oauth2-proxy, asked by Namespace
-1 injected, 1 left alone
+1 injected, 1 left alone; APIRules: 1 Open
 `, stderr)
 
 	code, again, _ := run(t, stdout, "inject", "-", "-q")
