@@ -9,6 +9,7 @@
 #
 #   ORACLE_WORLDS  how many worlds; default 5000
 #   ORACLE_SEED    the seed of the first one; default 1
+#   ORACLE_RUN     only the tests that this regular expression matches; default all
 #   EXTAUTH_ORACLE_CACHE  keep the program in this directory instead of bin/oracle
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
@@ -33,4 +34,4 @@ if [[ ! -x $program ]]; then
   go_oracle build -trimpath -buildvcs=false -ldflags "-s -w" -o "$program.new" .
   mv "$program.new" "$program"
 fi
-EXTAUTH_ORACLE=$program go test -count=1 -timeout 30m -v ./test/oracle -args -worlds "${ORACLE_WORLDS:-5000}" -seed "${ORACLE_SEED:-1}"
+EXTAUTH_ORACLE=$program go test -count=1 -timeout 30m -v ${ORACLE_RUN:+-run $ORACLE_RUN} ./test/oracle -args -worlds "${ORACLE_WORLDS:-5000}" -seed "${ORACLE_SEED:-1}"

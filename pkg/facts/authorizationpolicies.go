@@ -19,6 +19,8 @@ type AuthorizationPolicy struct {
 	// Provider is the name of the authorizer that a policy with the action CUSTOM has
 	// asked; "" for every other one.
 	Provider string
+	// Restricts is true if it keeps out whom no policy lets in.
+	Restricts bool
 	// Allows is what it lets in of what the ingress gateway passes on.
 	Allows []istio.Allow
 }
@@ -29,10 +31,12 @@ func AuthorizationPolicyOf(parsed istio.AuthorizationPolicy) *AuthorizationPolic
 	switch {
 	case parsed.Kyma && parsed.Asks() && parsed.Owner.Name != "" && parsed.Owner.Namespace != "":
 		return &AuthorizationPolicy{Owner: parsed.Owner, Selector: policy.SelectorOf(parsed.Selector), Provider: parsed.Provider}
-	case parsed.Kyma || !parsed.Asks() && len(parsed.Allows) == 0:
+	case parsed.Kyma || !parsed.Asks() && !parsed.Restricts:
 		return nil
 	}
-	return &AuthorizationPolicy{Selector: policy.SelectorOf(parsed.Selector), Provider: parsed.Provider, Allows: parsed.Allows}
+	return &AuthorizationPolicy{
+		Selector: policy.SelectorOf(parsed.Selector), Provider: parsed.Provider, Restricts: parsed.Restricts, Allows: parsed.Allows,
+	}
 }
 
 // SetAuthorizationPolicy adds or replaces an AuthorizationPolicy; nil removes it.

@@ -349,6 +349,7 @@ func (w *World) Facts(_ context.Context, view apirule.View) policy.Facts {
 		w.addNeighbours(&facts, view.NamespacedName(), rule.Service)
 		w.addWidenings(&facts, view, rule.Service)
 		w.addCallers(&facts, rule.Service)
+		w.addRestricted(&facts, view.NamespacedName(), rule.Service)
 	}
 	return facts
 }

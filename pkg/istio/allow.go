@@ -29,13 +29,15 @@ const (
 	maxPattern  = 256
 )
 
-// allowsOf returns what a policy of a namespace lets in of what Kyma's ingress gateway passes
+// allows is true for the spec of a policy with the action ALLOW, which is the default.
+func allows(spec map[string]any) bool {
+	return spec["action"] == nil || spec["action"] == "" || spec["action"] == "ALLOW"
+}
+
+// allowsOf returns what a policy of a namespace with that action lets in of what Kyma's ingress gateway passes
 // on; nil if that is nothing. Conditions that it cannot weigh, such as addresses, count as
 // met.
 func allowsOf(spec map[string]any, namespace string) []Allow {
-	if action := text(spec, "action"); action != "" && action != "ALLOW" {
-		return nil
-	}
 	var allows []Allow
 	rules, _ := spec["rules"].([]any)
 	for _, entry := range rules {

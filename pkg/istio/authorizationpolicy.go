@@ -30,6 +30,9 @@ type AuthorizationPolicy struct {
 	// where the labels do not say it (Kyma api-gateway before 3.5).
 	Kyma  bool
 	Owner types.NamespacedName
+	// Restricts is true if it keeps out everybody whom neither it nor another policy with the
+	// action ALLOW lets in (istio.io, reference of the AuthorizationPolicy).
+	Restricts bool
 	// Allows is what it lets in of what Kyma's ingress gateway passes on, without a token;
 	// nil if that is nothing.
 	Allows []Allow
@@ -54,7 +57,8 @@ func ParseAuthorizationPolicy(object map[string]any) AuthorizationPolicy {
 	refs, _ := spec["targetRefs"].([]any)
 	selector, readable := selectorAt(spec)
 	parsed.Selector, parsed.Detached = selector, len(refs) > 0 || spec["targetRef"] != nil || !readable
-	if !parsed.Detached && !dryRun(object) {
+	if allows(spec) && !parsed.Detached && !dryRun(object) {
+		parsed.Restricts = true
 		metadata, _ := object["metadata"].(map[string]any)
 		parsed.Allows = allowsOf(spec, text(metadata, "namespace"))
 	}

@@ -36,7 +36,10 @@ func TestParseAuthorizationPolicy(t *testing.T) {
 			istio.AuthorizationPolicy{Provider: "corp", Kyma: true, Owner: types.NamespacedName{Namespace: "shop", Name: "cart"}},
 			true,
 		},
-		"nothing": {`{}`, istio.AuthorizationPolicy{}, false},
+		"nothing, which keeps everybody out": {`{}`, istio.AuthorizationPolicy{Restricts: true}, false},
+		"nothing, as a dry run":              {`{metadata: {annotations: {istio.io/dry-run: "true"}}}`, istio.AuthorizationPolicy{}, false},
+		"one that lets callers in":           {`{spec: {action: ALLOW, rules: [{from: [{source: {namespaces: [batch]}}]}]}}`, istio.AuthorizationPolicy{Restricts: true}, false},
+		"one for a waypoint":                 {`{spec: {targetRefs: [{kind: Gateway, name: g}]}}`, istio.AuthorizationPolicy{Detached: true}, false},
 	}
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {

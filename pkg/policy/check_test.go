@@ -140,7 +140,7 @@ func TestCheckServiceAnnotations(t *testing.T) {
 		service("cart"): {Annotations: ours("inject", "yes", "replace", "all")},
 		service("pay"):  {Annotations: ours("authorizers", ""), Selector: policy.SelectorOf(map[string]string{"app": "pay"})},
 		service("fine"): {Selector: policy.SelectorOf(map[string]string{"app": "fine"})},
-	}}
+	}, Restricted: map[types.NamespacedName]bool{service("pay"): true, service("fine"): true}}
 	got := checked(t, `spec: {service: {name: cart}, rules: [{}, {}, {service: {name: pay}}, {service: {name: pay}}, {service: {name: fine}}, {service: {name: gone}}, {service: {name: cart}}]}`, facts, policy.DefaultSettings())
 	assert.Empty(t, cmp.Diff([]string{
 		`deny: spec.service: Invalid value: "shop/cart": Service shop/cart has metadata.annotations[extauth-guard.io/inject]: Invalid value: "yes": must be "true" or "false"; correct it there [InvalidAnnotation]`,
@@ -291,8 +291,8 @@ func TestCheckSurroundings(t *testing.T) {
 		return map[string]policy.Namespace{"shop": {Labels: labels}}
 	}
 	selecting := map[types.NamespacedName]policy.Service{service("cart"): {Selector: policy.SelectorOf(map[string]string{"app": "cart"})}}
-	neighbour := map[types.NamespacedName][]policy.Neighbour{service("cart"): {{Object: "APIRule shop/other", Authorizer: "corp"}}}
-	const first = `warn: spec.service: Invalid value: "shop/cart": this is the first protected rule of the workload: from now on callers inside the cluster get 403 "RBAC: access denied" unless an AuthorizationPolicy of your own allows them [InternalTrafficBlocked]`
+	restricted := map[types.NamespacedName]bool{service("cart"): true}
+	const first = `warn: spec.service: Invalid value: "shop/cart": this is the first rule that leads to the workload: from now on callers inside the cluster get 403 "RBAC: access denied" unless an AuthorizationPolicy of your own allows them [InternalTrafficBlocked]`
 	const noSidecar = `warn: spec.service: Invalid value: "shop/cart": the namespace shop does not inject Istio sidecars, and without one in the Pod nobody asks the authorizer; label the namespace istio-injection=enabled and restart the Pods [SidecarMissing]`
 	const guarded, open = `[{extAuth: {authorizers: [corp]}}]`, `[{noAuth: true}]`
 	cases := map[string]struct {
@@ -300,7 +300,7 @@ func TestCheckSurroundings(t *testing.T) {
 		facts policy.Facts
 		want  []string
 	}{
-		"all is well":            {guarded, policy.Facts{Registry: closed.WithMesh(&istio.Mesh{Providers: map[string]bool{"corp": true}}), Services: selecting, Neighbours: neighbour, Namespaces: withLabels("istio-injection", "enabled"), Backends: backend(true, true, true)}, nil},
+		"all is well":            {guarded, policy.Facts{Registry: closed.WithMesh(&istio.Mesh{Providers: map[string]bool{"corp": true}}), Services: selecting, Restricted: restricted, Namespaces: withLabels("istio-injection", "enabled"), Backends: backend(true, true, true)}, nil},
 		"nothing is known of it": {guarded, policy.Facts{Registry: closed}, nil},
 
 		"an authorizer without pathPrefix": {guarded, policy.Facts{Registry: withEntry(istio.Authorizer{Service: "corp.auth.svc.cluster.local", Port: 80}, "Ready")}, []string{
@@ -345,7 +345,7 @@ func TestCheckSurroundings(t *testing.T) {
 		"a Service that is not there": {guarded, policy.Facts{Registry: closed, Services: map[types.NamespacedName]policy.Service{}}, []string{
 			`warn: spec.service: Invalid value: "shop/cart": the Service does not exist yet; Kyma reports an error and tries again with growing pauses, so create the Service, and touch the APIRule if it stays in Error [ServiceNotFound]`,
 		}},
-		"a Service without selector": {guarded, policy.Facts{Registry: closed, Neighbours: neighbour, Services: map[types.NamespacedName]policy.Service{service("cart"): {}}}, []string{
+		"a Service without selector": {guarded, policy.Facts{Registry: closed, Restricted: restricted, Services: map[types.NamespacedName]policy.Service{service("cart"): {}}}, []string{
 			`warn: spec.service: Invalid value: "shop/cart": the Service has no selector, so there are no Pods that a policy could protect, and Kyma refuses it; give it a selector [ServiceWithoutSelector]`,
 		}},
 		"an open rule needs no Service": {open, policy.Facts{Registry: closed, Services: map[types.NamespacedName]policy.Service{}, Namespaces: withLabels()}, nil},
@@ -353,10 +353,13 @@ func TestCheckSurroundings(t *testing.T) {
 		"a namespace without sidecars":                      {guarded, policy.Facts{Registry: closed, Namespaces: withLabels()}, []string{noSidecar}},
 		"a namespace that says no to sidecars":              {guarded, policy.Facts{Registry: closed, Namespaces: withLabels("istio-injection", "disabled", "istio.io/rev", "stable")}, []string{noSidecar}},
 		"a namespace with a revision of sidecars":           {guarded, policy.Facts{Registry: closed, Namespaces: withLabels("istio.io/rev", "stable")}, nil},
-		"the first protected rule of a workload":            {guarded, policy.Facts{Registry: closed, Services: selecting}, []string{first}},
+		"the first rule of a workload":                      {guarded, policy.Facts{Registry: closed, Services: selecting}, []string{first}},
+		"the first rule of a workload, an open one":         {open, policy.Facts{Registry: closed, Services: selecting, Namespaces: withLabels("istio-injection", "enabled")}, []string{first}},
+		"an open rule without a sidecar that could block":   {open, policy.Facts{Registry: closed, Services: selecting, Namespaces: withLabels()}, nil},
+		"a rule that the CRD refuses":                       {`[{noAuth: true, jwt: {}}]`, policy.Facts{Registry: closed, Services: selecting}, nil},
 		"the first of two":                                  {`[{extAuth: {authorizers: [corp]}}, {jwt: {}}]`, policy.Facts{Registry: closed, Services: selecting}, []string{first}},
 		"the first after an open one":                       {`[{noAuth: true, path: /a}, {jwt: {}}]`, policy.Facts{Registry: closed, Services: selecting}, []string{first}},
-		"not the first, because there is somebody else":     {guarded, policy.Facts{Registry: closed, Services: selecting, Neighbours: neighbour}, nil},
+		"not the first, because there is somebody else":     {guarded, policy.Facts{Registry: closed, Services: selecting, Restricted: restricted}, nil},
 		"what is said of two rules with one Service is one": {`[{jwt: {}}, {jwt: {}}]`, policy.Facts{Registry: closed, Namespaces: withLabels()}, []string{noSidecar}},
 	}
 	for name, tc := range cases {

@@ -44,6 +44,9 @@ type Facts struct {
 	// GatewayDomains holds the domain under which a Gateway, as namespace/name,
 	// serves short hosts; one that is missing serves none.
 	GatewayDomains map[string]string
+	// Restricted has the effective Services whose callers inside the mesh are kept out
+	// already, whatever the APIRule says; nil if there are none or nobody looked.
+	Restricted map[types.NamespacedName]bool
 	// CallersAllowed has the effective Services for which our AuthorizationPolicy lets
 	// callers inside the mesh in; nil if there are none or nobody looked.
 	CallersAllowed map[types.NamespacedName]bool

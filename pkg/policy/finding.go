@@ -121,7 +121,7 @@ func (f Finding) Retryable() bool {
 }
 
 // OfChange is true if the finding is about a change, and is no fault of an APIRule that
-// is stored already: the first protected rule of a workload shuts callers out.
+// is stored already: the first rule of a workload shuts callers out.
 func (f Finding) OfChange() bool {
 	return f.Code == InternalTrafficBlocked
 }

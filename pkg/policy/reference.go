@@ -46,7 +46,7 @@ func References() []Reference {
 		{SidecarMissing, Warn, "The Pods of a protected rule get no Istio sidecar, and nobody else asks the authorizer.", "Label the namespace istio-injection=enabled and restart the Pods."},
 		{ProtectionWidened, Warn, "An AuthorizationPolicy of somebody else lets requests in that a protected rule would have an authorizer asked about.", "Have the policy name who may call, without the ingress gateway, or replace it by the annotation " + annotation.InternalCallers + " of the Service."},
 		{HostTaken, Warn, "Another APIRule, or a VirtualService of somebody else, has the host of an APIRule.", "Give each a host of its own, or put the rules into one APIRule."},
-		{InternalTrafficBlocked, Warn, "The first protected rule of a workload makes Istio deny callers inside the cluster.", "Name them in the annotation " + annotation.InternalCallers + " of the Service, or allow them by an AuthorizationPolicy, if there are any."},
+		{InternalTrafficBlocked, Warn, "The first rule that leads to a workload makes Istio deny callers inside the cluster.", "Name them in the annotation " + annotation.InternalCallers + " of the Service, or allow them by an AuthorizationPolicy, if there are any."},
 		{LegacyVersion, Warn, "An APIRule is written as v1beta1, which Kyma no longer reconciles.", "Run \"kubectl extauth migrate\"."},
 		{RegistryUnknown, Deny, "It is not known which authorizers are registered.", "Try again when the Istio CR can be read; offline, give it with --istio-cr."},
 	}

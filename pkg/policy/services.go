@@ -3,7 +3,11 @@
 
 package policy
 
-import "fmt"
+import (
+	"fmt"
+
+	"github.com/extauth-guard/extauth-guard/pkg/apirule"
+)
 
 // checkService reports a protected rule whose Service cannot carry the policy:
 // Kyma binds policies to the Pods that the Service selects.
@@ -41,25 +45,24 @@ func checkSidecar(s subject) []Finding {
 		fmt.Sprintf("namespace %s injects no sidecars", s.rule.Service.Namespace)).soThat("nobody asks the authorizer")}
 }
 
-// checkInternalTraffic reports the first protected rule of a workload: from then
-// on Istio admits only what an ALLOW policy names, and Kyma's names the ingress
-// gateway (Kyma api-gateway, authorizationpolicy/creator.go).
+// checkInternalTraffic reports the first rule that leads to a workload, protected or not:
+// from then on Istio admits only what an ALLOW policy names, and those that Kyma makes of
+// every rule name the ingress gateway (Kyma api-gateway, authorizationpolicy/creator.go).
 func checkInternalTraffic(s subject) []Finding {
-	if !s.rule.Protected() || s.facts.Services == nil || s.facts.Partial || len(s.facts.Neighbours[s.rule.Service]) > 0 {
+	if s.rule.Strategy == apirule.Malformed || s.facts.Services == nil || s.facts.Partial || s.facts.Restricted[s.rule.Service] {
 		return nil
 	}
-	if _, exists := s.facts.Services[s.rule.Service]; !exists {
-		return nil // said already
+	if service, exists := s.facts.Services[s.rule.Service]; !exists || len(service.Selector) == 0 {
+		return nil // Kyma refuses it, and a protected rule says so
 	}
-	if _, another := s.siblings.guarded.before(s.rule, func(use) bool { return true }); another {
+	if _, another := s.siblings.served.before(s.rule, func(use) bool { return true }); another {
 		return nil
 	}
-	if s.callersAllowed() {
+	if namespace, known := s.facts.Namespaces[s.rule.Service.Namespace]; s.callersAllowed() || known && !namespace.Sidecars() {
 		return nil
 	}
-	name := s.rule.Service.String()
-	finding := newFinding(InternalTrafficBlocked, Warn, s.rule.ServiceField(), name,
-		"this is the first protected rule of the workload: from now on callers inside the cluster get 403 \"RBAC: access denied\" unless an AuthorizationPolicy of your own allows them",
+	finding := newFinding(InternalTrafficBlocked, Warn, s.rule.ServiceField(), s.rule.Service.String(),
+		"this is the first rule that leads to the workload: from now on callers inside the cluster get 403 \"RBAC: access denied\" unless an AuthorizationPolicy of your own allows them",
 		"callers inside the cluster will now get 403")
 	finding.Once = true
 	return []Finding{finding}

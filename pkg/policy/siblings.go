@@ -19,8 +19,8 @@ type siblings struct {
 	// rules; mixed is true if there is more than one authorizer among them.
 	uses  uses
 	mixed bool
-	// guarded are the Services of the protected rules, in the same order.
-	guarded uses
+	// served are the Services of all rules that the CRD may accept, in the same order.
+	served uses
 	// open has the rules without protection by path, those of one path in their
 	// order.
 	open map[string][]*apirule.Rule
@@ -39,18 +39,18 @@ type pattern struct {
 const maxPatterns = 256
 
 func newSiblings(rules []apirule.Rule, services map[types.NamespacedName]Service) *siblings {
-	s := &siblings{uses: uses{services: services}, guarded: uses{services: services}}
+	s := &siblings{uses: uses{services: services}, served: uses{services: services}}
 	for i := range rules {
 		rule := &rules[i]
 		for _, name := range rule.Authorizers {
 			s.uses.add(rule, name)
 			s.mixed = s.mixed || len(s.uses.list) > 0 && name != s.uses.list[0].authorizer
 		}
-		switch {
-		case rule.Protected():
-			s.guarded.add(rule, "")
-		case rule.Unprotected():
+		if rule.Unprotected() {
 			s.addOpen(rule)
+		}
+		if rule.Strategy != apirule.Malformed {
+			s.served.add(rule, "")
 		}
 	}
 	return s

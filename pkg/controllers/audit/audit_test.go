@@ -230,7 +230,7 @@ func TestAReportCountsAllAndListsABoundedNumber(t *testing.T) {
 	verdicts.all(func(name types.NamespacedName, _ *judged) {
 		for range 300 {
 			again := verdicts.judge(t.Context(), time.Time{}, name)
-			content.add(name, again.Findings, again.Assessments)
+			content.add(name, lasting(again.Findings), again.Assessments)
 		}
 	})
 	object := content.object(reportKinds()[0], "a")

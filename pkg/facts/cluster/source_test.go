@@ -174,10 +174,11 @@ func TestAuthorizationPolicies(t *testing.T) {
 			of(map[string]any{"apirule.gateway.kyma-project.io/name": "web", "apirule.gateway.kyma-project.io/namespace": "shop"}, custom),
 			&facts.AuthorizationPolicy{Owner: types.NamespacedName{Namespace: "shop", Name: "web"}, Provider: "corp"},
 		},
-		"another action":     {of(nil, map[string]any{"action": "ALLOW"}), nil},
+		"that allows":        {of(nil, map[string]any{"action": "ALLOW"}), &facts.AuthorizationPolicy{Restricts: true}},
+		"another action":     {of(nil, map[string]any{"action": "DENY"}), nil},
 		"no provider":        {of(nil, map[string]any{"action": "CUSTOM"}), nil},
 		"of the wrong types": {of(nil, map[string]any{"action": 1, "provider": "corp"}), nil},
-		"without spec":       {&unstructured.Unstructured{Object: map[string]any{}}, nil},
+		"without spec":       {&unstructured.Unstructured{Object: map[string]any{}}, &facts.AuthorizationPolicy{Restricts: true}},
 	}
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {

@@ -60,12 +60,6 @@ func differences() []difference {
 			why:   "lint injects before it checks, as a mutating webhook that runs does",
 		},
 		{
-			who:   []engine{webhooks, audited},
-			codes: []policy.Code{policy.InternalTrafficBlocked},
-			where: func(f fixture) bool { return f.given == "no mutating webhook" },
-			why:   "what lint injected is protected; without the mutating webhook the rule is open",
-		},
-		{
 			who:   []engine{webhooks},
 			codes: []policy.Code{policy.AuthorizerNotRegistered, policy.InternalTrafficBlocked},
 			where: func(f fixture) bool {
