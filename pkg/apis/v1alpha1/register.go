@@ -9,7 +9,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 )
 
-// Group, Kind and Resource name the ExtAuthPolicy.
+// Group is that of both kinds; Kind and Resource name the ExtAuthPolicy.
 const (
 	Group    = "extauth-guard.io"
 	Kind     = "ExtAuthPolicy"
@@ -26,7 +26,7 @@ var SchemeBuilder = runtime.NewSchemeBuilder(addKnownTypes)
 var AddToScheme = SchemeBuilder.AddToScheme
 
 func addKnownTypes(scheme *runtime.Scheme) error {
-	scheme.AddKnownTypes(GroupVersion, &ExtAuthPolicy{}, &ExtAuthPolicyList{})
+	scheme.AddKnownTypes(GroupVersion, &ExtAuthPolicy{}, &ExtAuthPolicyList{}, &ExtAuthGuard{}, &ExtAuthGuardList{})
 	metav1.AddToGroupVersion(scheme, GroupVersion)
 	return nil
 }
