@@ -29,6 +29,8 @@ type WebhookConfig struct {
 	Policy         WebhookPolicy  `json:"policy"`
 	LeaderElection LeaderElection `json:"leaderElection"`
 	Controllers    Controllers    `json:"controllers"`
+	// Module is left out of a configuration that does not need it.
+	Module Module `json:"module,omitzero"`
 }
 
 // Server says where admission requests are answered.
@@ -199,8 +201,9 @@ func ValidateWebhook(webhook WebhookConfig) field.ErrorList {
 	if verbosity := webhook.Log.Verbosity; verbosity < 0 || verbosity > 2 {
 		errs = append(errs, field.Invalid(field.NewPath("log", "verbosity"), verbosity, "must be 0, 1 or 2"))
 	}
-	errs = append(errs, validatePolicy(field.NewPath("policy"), webhook.Policy)...)
+	errs = append(errs, ValidatePolicy(field.NewPath("policy"), webhook.Policy)...)
 	errs = append(errs, validateLeaderElection(field.NewPath("leaderElection"), webhook.LeaderElection)...)
+	errs = append(errs, validateModule(field.NewPath("module"), webhook.Module)...)
 	return append(errs, validateControllers(field.NewPath("controllers"), webhook.Controllers)...)
 }
 
@@ -219,7 +222,8 @@ func validateEndpoint(path *field.Path, endpoint Endpoint) field.ErrorList {
 	return nil
 }
 
-func validatePolicy(path *field.Path, policy WebhookPolicy) field.ErrorList {
+// ValidatePolicy returns everything that is wrong with a policy that is found at path.
+func ValidatePolicy(path *field.Path, policy WebhookPolicy) field.ErrorList {
 	var errs field.ErrorList
 	if len(policy.DefaultAuthorizers) == 0 {
 		errs = append(errs, field.Required(path.Child("defaultAuthorizers"), "name at least one authorizer"))

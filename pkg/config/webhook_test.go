@@ -55,6 +55,7 @@ func TestWebhookFileIsRefused(t *testing.T) {
 		"no delay at all":        {"server: {shutdownDelay: soon}", `invalid duration`},
 		"a relative authority":   {"server: {clientCA: ca.crt}", `server.clientCA: Invalid value: "ca.crt": must be an absolute path`},
 		"names of nobody":        {"server: {clientNames: [kube-apiserver]}", "server.clientCA: Required value: names of clients mean nothing"},
+		"a module of nowhere":    {"module: {enabled: true}", `module.namespace: Invalid value: ""`},
 		"an unknown mode":        {"certificates: {mode: magic}", `certificates.mode: Unsupported value: "magic": supported values: `},
 		"a relative folder":      {"certificates: {directory: tls}", `certificates.directory: Invalid value: "tls": must be an absolute path`},
 		"an address without port": {

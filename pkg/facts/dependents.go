@@ -122,6 +122,7 @@ func (w *World) addAffected(found *affected, change Change, wide bool) {
 	case VirtualService:
 		w.addHolders(found, w.exposedBy(change.Name))
 	case CallersPolicies: // it warns once, and decides nothing
+	case ExtAuthGuard: // whoever tells of it knows
 	}
 }
 

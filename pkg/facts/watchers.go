@@ -24,6 +24,8 @@ const (
 	// CallersPolicies are the AuthorizationPolicies that we make for callers inside
 	// the mesh; a change has the name of the Service.
 	CallersPolicies Kind = "CallersPolicy"
+	// ExtAuthGuard is no part of the world: see [World.Tell].
+	ExtAuthGuard Kind = "ExtAuthGuard"
 )
 
 // Change says that something in the world was added, changed or removed.
@@ -65,6 +67,11 @@ func (w *World) Subscribe(watcher func(Change)) (cancel func()) {
 		defer w.watchers.mu.Unlock()
 		delete(w.watchers.funcs, id)
 	}
+}
+
+// Tell tells the watchers of a change outside the world on which verdicts depend.
+func (w *World) Tell(change Change) {
+	w.watchers.tell(change)
 }
 
 func (w *watchers) any() bool {

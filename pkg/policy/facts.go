@@ -117,6 +117,19 @@ type Backend struct {
 	Holes []string
 }
 
+// Fault says in a sentence why the Service cannot answer; "" if it can.
+func (b Backend) Fault() string {
+	switch {
+	case !b.Exists:
+		return "there is no Service " + b.Service.String()
+	case !b.HasPort:
+		return "the Service " + b.Service.String() + " lacks the port"
+	case !b.Ready:
+		return "the Service " + b.Service.String() + " has no ready endpoint"
+	}
+	return ""
+}
+
 // Settings are the choices of whoever runs this project. They hold for all
 // objects alike.
 type Settings struct {

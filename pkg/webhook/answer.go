@@ -41,13 +41,14 @@ const retryAfter = 2 // seconds
 func (d Decider) answer(hook Hook, req Request, kind string, findings []policy.Finding) admission.Response {
 	response := admission.Allowed("")
 	var denials, retries field.ErrorList
+	full := d.ForeignNames != nil && d.ForeignNames()
 	for _, finding := range findings {
 		d.Metrics.Finding(string(hook), string(finding.Code), string(finding.Severity))
 	}
 	var others []string
 	var warnings []policy.Finding
 	for _, finding := range policy.Bounded(findings) {
-		if !d.ForeignNames {
+		if !full {
 			others = append(others, finding.Foreign...)
 			finding = finding.Unnamed()
 		}

@@ -26,9 +26,10 @@ func (h *Injector) Handle(ctx context.Context, req Request) admission.Response {
 	if err != nil {
 		return refuse(err)
 	}
-	injection := policy.Inject(*change.after, h.facts(ctx, *change.after), h.Settings)
+	settings := h.Settings()
+	injection := policy.Inject(*change.after, h.facts(ctx, *change.after), settings)
 	findings, err := h.introduced(ctx, change, injection.Findings, func(view apirule.View, facts policy.Facts) []policy.Finding {
-		return policy.Inject(view, facts, h.Settings).Findings
+		return policy.Inject(view, facts, settings).Findings
 	})
 	if err != nil {
 		return refuse(err)
@@ -60,12 +61,12 @@ func (h *Validator) Handle(ctx context.Context, req Request) admission.Response 
 	if err != nil {
 		return refuse(err)
 	}
-	around := h.facts(ctx, *change.after)
+	settings, around := h.Settings(), h.facts(ctx, *change.after)
 	h.Recent.Around(*change.after, &around, around.Now)
 	for {
-		judged := policy.Judge(*change.after, around, h.Settings)
+		judged := policy.Judge(*change.after, around, settings)
 		findings, err := h.introduced(ctx, change, judged.Findings, func(view apirule.View, facts policy.Facts) []policy.Finding {
-			return policy.Check(view, facts, h.Settings)
+			return policy.Check(view, facts, settings)
 		})
 		if err != nil {
 			return refuse(err)

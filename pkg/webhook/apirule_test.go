@@ -125,7 +125,11 @@ func TestUnknownRegistryIsRetryable(t *testing.T) {
 
 	t.Run("a warning, if that is set", func(t *testing.T) {
 		lenient := decider(unknown)
-		lenient.Settings.UnknownRegistry = policy.Warn
+		lenient.Settings = func() policy.Settings {
+			settings := policy.DefaultSettings()
+			settings.UnknownRegistry = policy.Warn
+			return settings
+		}
 		response := apiruleRequest(admissionv1.Create, object, "").send(t, lenient, webhook.ValidateAPIRule)
 		assert.True(t, response.Allowed)
 		assert.Contains(t, response.Warnings, "RegistryUnknown: spec.rules[0].extAuth.authorizers[0]: cannot tell whether it is registered: there is no Istio CR in th…")
@@ -218,7 +222,11 @@ func TestTheNamespaceOfTheRequestCounts(t *testing.T) {
 	// A manifest may leave its namespace to the request.
 	object := strings.Replace(rules(asked, open), "namespace: shop, ", "", 1)
 	excluding := decider(world())
-	excluding.Settings.ExcludedNamespaces = map[string]bool{"shop": true}
+	excluding.Settings = func() policy.Settings {
+		settings := policy.DefaultSettings()
+		settings.ExcludedNamespaces = map[string]bool{"shop": true}
+		return settings
+	}
 	response := apiruleRequest(admissionv1.Create, object, "").send(t, excluding, webhook.MutateAPIRule)
 	assert.Equal(t, map[string]string{"skipped": "NamespaceExcluded"}, response.AuditAnnotations)
 }

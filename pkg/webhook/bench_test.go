@@ -187,7 +187,7 @@ func measured(tb testing.TB, size int) webhook.Decider {
 	return webhook.Decider{
 		Source:  crowded(size),
 		Metrics: counted, Now: time.Now,
-		Settings: policy.Settings{DefaultAuthorizers: []string{"oauth2-proxy"}, UnknownRegistry: policy.Deny},
+		Settings: policy.DefaultSettings,
 	}
 }
 

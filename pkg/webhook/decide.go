@@ -18,15 +18,16 @@ import (
 	"github.com/extauth-guard/extauth-guard/pkg/policy"
 )
 
-// Decider is what every handler needs. Source and Now must be set.
+// Decider is what every handler needs. Source, Settings and Now must be set.
 type Decider struct {
-	Source   facts.Source
-	Settings policy.Settings
+	Source facts.Source
+	// Settings returns those of this moment; it must not wait.
+	Settings func() policy.Settings
 	// Recent may be nil: what was admitted counts when the watch shows it.
 	Recent *facts.Recent
-	// ForeignNames is true if answers name objects of other namespaces. Whoever
-	// writes an APIRule may often not read those.
-	ForeignNames bool
+	// ForeignNames returns true if answers name objects of other namespaces. Whoever
+	// writes an APIRule may often not read those. Nil: they do not.
+	ForeignNames func() bool
 	// Metrics may be nil: nothing is measured.
 	Metrics *metrics.Admission
 	// Now tells the time, for exemptions.

@@ -158,7 +158,7 @@ func FuzzAdmitted(f *testing.F) {
 		require.NoError(t, json.Unmarshal(raw, &before))
 		require.NoError(t, json.Unmarshal(stored, &after))
 		sent, view := apirule.Parse(before, "shop"), apirule.Parse(after, "shop")
-		require.False(t, policy.Denies(policy.Check(view, of.Source.Facts(t.Context(), view), of.Settings)), "admitted, and to be reported")
+		require.False(t, policy.Denies(policy.Check(view, of.Source.Facts(t.Context(), view), of.Settings())), "admitted, and to be reported")
 		require.Len(t, view.Rules, len(sent.Rules))
 		for i, rule := range sent.Rules {
 			require.True(t, view.Rules[i].Protected() || !rule.Protected(), "rule %d was protected", i)

@@ -54,7 +54,7 @@ func world() *facts.World {
 }
 
 func decider(source facts.Source) webhook.Decider {
-	return webhook.Decider{Source: source, Settings: policy.DefaultSettings(), Now: func() time.Time { return time.Time{} }}
+	return webhook.Decider{Source: source, Settings: policy.DefaultSettings, Now: func() time.Time { return time.Time{} }}
 }
 
 // handlers are all webhooks over one decider.

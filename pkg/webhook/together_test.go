@@ -46,7 +46,7 @@ func TestValidatorJudgesTwoAtOnce(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			source := &between{Source: world()}
-			of := webhook.Decider{Source: source, Settings: policy.DefaultSettings(), Now: func() time.Time { return time.Time{} }, Recent: facts.NewRecent(world())}
+			of := webhook.Decider{Source: source, Settings: policy.DefaultSettings, Now: func() time.Time { return time.Time{} }, Recent: facts.NewRecent(world())}
 			source.then = func() {
 				request := apiruleRequest(admissionv1.Create, other, "")
 				request.name = "other"

@@ -240,12 +240,8 @@ func (d *doctor) authorizers(ctx context.Context) (string, error) {
 			problems = append(problems, fmt.Errorf("%s is not the host of a Service of this cluster", name))
 		case !backend.Exists && (d.unseen("Service") || d.unseen("EndpointSlice")):
 			return "", skipping{errors.New("not known: you may not list Services and EndpointSlices everywhere")}
-		case !backend.Exists:
-			problems = append(problems, fmt.Errorf("%s: there is no Service %s", name, backend.Service))
-		case !backend.HasPort:
-			problems = append(problems, fmt.Errorf("%s: the Service %s lacks the port", name, backend.Service))
-		case !backend.Ready:
-			problems = append(problems, fmt.Errorf("%s: the Service %s has no ready endpoint", name, backend.Service))
+		case backend.Fault() != "":
+			problems = append(problems, fmt.Errorf("%s: %s", name, backend.Fault()))
 		}
 	}
 	return strings.Join(known.Names(), ", "), errors.Join(problems...)

@@ -21,6 +21,7 @@ import (
 	"github.com/extauth-guard/extauth-guard/pkg/lint"
 	"github.com/extauth-guard/extauth-guard/pkg/manifest"
 	"github.com/extauth-guard/extauth-guard/pkg/policy"
+	"github.com/extauth-guard/extauth-guard/pkg/settings"
 )
 
 // worldFlags say where facts come from that are not in the manifests.
@@ -152,18 +153,10 @@ func (f *worldFlags) settings() (_ policy.Settings, gateway string, _ error) {
 			return policy.Settings{}, "", fmt.Errorf("reading --config: %w", err)
 		}
 	}
-	settings := policy.Settings{
-		DefaultAuthorizers: choices.Policy.DefaultAuthorizers,
-		ExcludedNamespaces: map[string]bool{},
-		UnknownRegistry:    policy.Deny,
-		SeveralAuthorizers: choices.Policy.SeveralAuthorizers == config.Warn,
-		InternalCallers:    choices.Controllers.Internal.Enabled,
-	}
-	for _, name := range append(policy.SystemNamespaces(), choices.Policy.ExcludedNamespaces...) {
-		settings.ExcludedNamespaces[name] = true
-	}
+	inForce := settings.Of(choices)
+	inForce.UnknownRegistry = policy.Deny // offline nothing is tried again
 	if choices.Controllers.Expose.Enabled {
 		gateway = choices.Controllers.Expose.Gateway
 	}
-	return settings, gateway, nil
+	return inForce, gateway, nil
 }

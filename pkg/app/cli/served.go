@@ -21,6 +21,8 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/utils/ptr"
+
+	"github.com/extauth-guard/extauth-guard/pkg/selfcheck"
 )
 
 // dialPatience bounds one handshake; the API server itself waits 3 s for an answer.
@@ -99,16 +101,10 @@ func (d *doctor) notRegistered(ctx context.Context, err error) error {
 	_, mutating := api.MutatingWebhookConfigurations().Get(ctx, configurationName, metav1.GetOptions{})
 	_, validating := api.ValidatingWebhookConfigurations().Get(ctx, configurationName, metav1.GetOptions{})
 	_, deployment := d.typed.AppsV1().Deployments(d.flags.installation).Get(ctx, configurationName, metav1.GetOptions{})
-	const back = "helm upgrade brings it back"
-	switch {
-	case mutating == nil:
-		return because(back, "the ValidatingWebhookConfiguration %s is gone: nothing is refused", configurationName)
-	case validating == nil:
-		return because(back, "the MutatingWebhookConfiguration %s is gone: nothing is injected", configurationName)
-	case deployment == nil:
-		return because("helm upgrade brings them back", "both webhook configurations are gone, and the Deployment is there: nothing is injected or refused")
+	if mutating != nil && validating != nil && deployment != nil {
+		return err
 	}
-	return err
+	return because("helm upgrade brings back what is gone", "%s", selfcheck.Gone(configurationName, mutating == nil, validating == nil))
 }
 
 func (d *doctor) bundles(ctx context.Context) (string, error) {
@@ -120,7 +116,7 @@ func (d *doctor) bundles(ctx context.Context) (string, error) {
 	for _, one := range all {
 		certificates := parseCertificates(one.client.CABundle)
 		if len(certificates) == 0 {
-			return "", because("the webhook writes it when it has started; with cert-manager, cainjector does: kubectl -n "+d.flags.installation+" get pods", "the webhook %s has no CA bundle", one.webhook)
+			return "", because("the webhook writes it when it has started; with cert-manager, cainjector does: kubectl -n "+d.flags.installation+" get pods", "%s", selfcheck.Untrusted(one.webhook))
 		}
 		for _, certificate := range certificates {
 			if certificate.NotAfter.After(latest) {

@@ -22,12 +22,12 @@ import (
 	"github.com/extauth-guard/extauth-guard/pkg/controllers/reinject"
 	"github.com/extauth-guard/extauth-guard/pkg/facts/cluster"
 	"github.com/extauth-guard/extauth-guard/pkg/metrics"
-	"github.com/extauth-guard/extauth-guard/pkg/policy"
+	"github.com/extauth-guard/extauth-guard/pkg/settings"
 )
 
 // addControllers adds the controllers that the settings ask for, to run on the
 // one replica that leads.
-func addControllers(mgr manager.Manager, config *rest.Config, source *cluster.Source, settings config.WebhookConfig, by clock.WithTicker, log logr.Logger) error {
+func addControllers(mgr manager.Manager, config *rest.Config, source *cluster.Source, configured config.WebhookConfig, holder *settings.Holder, by clock.WithTicker, log logr.Logger) error {
 	// The API server's own priority and fairness is the limit; what writes much
 	// has a limit of its own.
 	config = rest.CopyConfig(config)
@@ -47,10 +47,10 @@ func addControllers(mgr manager.Manager, config *rest.Config, source *cluster.So
 	parts := parts{
 		measured: measured,
 		source:   source, typed: typed, untyped: untyped, manager: mgr, clock: by, log: log,
-		choices: settings.Controllers, settings: policySettings(settings), foreignNames: namesForeign(settings),
+		choices: configured.Controllers, holder: holder,
 	}
 	err = mgr.Add(&leader{
-		config: config, election: settings.LeaderElection, synced: source.Synced,
+		config: config, election: configured.LeaderElection, synced: source.Synced,
 		controllers: parts.controllers, log: log.WithName("leader"),
 	})
 	if err != nil {
@@ -66,12 +66,10 @@ type parts struct {
 	untyped  dynamic.Interface
 	manager  manager.Manager
 	choices  config.Controllers
-	settings policy.Settings
-	// foreignNames is true if events name objects of other namespaces.
-	foreignNames bool
-	measured     *metrics.Audit
-	clock        clock.WithTicker
-	log          logr.Logger
+	holder   *settings.Holder
+	measured *metrics.Audit
+	clock    clock.WithTicker
+	log      logr.Logger
 }
 
 // controllers makes those that are switched on, for one term.
@@ -80,31 +78,31 @@ func (p parts) controllers() []controller {
 	if p.choices.Audit.Enabled {
 		all = append(all, audit.New(audit.Options{
 			World: p.source.World(), Untyped: p.untyped, Discovery: p.typed.Discovery(), Recorder: p.manager.GetEventRecorder("extauth-guard-audit"),
-			Settings: p.settings, Metrics: p.measured, Period: p.choices.Audit.Period.Duration, Now: p.clock.Now, Log: p.log.WithName("audit"),
+			Settings: p.holder.Settings, Metrics: p.measured, Period: p.choices.Audit.Period.Duration, Now: p.clock.Now, Log: p.log.WithName("audit"),
 		}))
 	}
 	if p.choices.Reinject.Enabled {
 		all = append(all, reinject.New(reinject.Options{
 			World: p.source.World(), Untyped: p.untyped, Recorder: p.manager.GetEventRecorder("extauth-guard-reinject"),
-			Settings: p.settings, Now: p.clock.Now, Log: p.log.WithName("reinject"),
+			Settings: p.holder.Settings, Now: p.clock.Now, Log: p.log.WithName("reinject"),
 		}))
 	}
 	if p.choices.Expose.Enabled {
 		all = append(all, expose.New(expose.Options{
 			World: p.source.World(), Typed: p.typed, Untyped: p.untyped, Recorder: p.manager.GetEventRecorder("extauth-guard-expose"),
-			Settings: p.settings, Gateway: p.choices.Expose.Gateway, ForeignNames: p.foreignNames, Now: p.clock.Now, Log: p.log.WithName("expose"),
+			Settings: p.holder.Settings, Gateway: p.choices.Expose.Gateway, ForeignNames: p.holder.ForeignNames, Now: p.clock.Now, Log: p.log.WithName("expose"),
 		}))
 	}
 	if p.choices.Internal.Enabled {
 		all = append(all, callers.New(callers.Options{
 			World: p.source.World(), Typed: p.typed, Untyped: p.untyped, Recorder: p.manager.GetEventRecorder("extauth-guard-internal"),
-			Settings: p.settings, Clock: p.clock, Log: p.log.WithName("internal"),
+			Settings: p.holder.Settings, Clock: p.clock, Log: p.log.WithName("internal"),
 		}))
 	}
 	if p.choices.Guarantee.Enabled {
 		all = append(all, guarantee.New(guarantee.Options{
 			World: p.source.World(), Typed: p.typed, Namespace: p.choices.Guarantee.Namespace,
-			Settings: p.settings, Clock: p.clock, Log: p.log.WithName("guarantee"),
+			Settings: p.holder.Settings, Clock: p.clock, Log: p.log.WithName("guarantee"),
 		}))
 	}
 	return all

@@ -24,7 +24,7 @@ import (
 	"github.com/extauth-guard/extauth-guard/pkg/facts"
 	"github.com/extauth-guard/extauth-guard/pkg/facts/cluster"
 	"github.com/extauth-guard/extauth-guard/pkg/metrics"
-	"github.com/extauth-guard/extauth-guard/pkg/policy"
+	"github.com/extauth-guard/extauth-guard/pkg/settings"
 	"github.com/extauth-guard/extauth-guard/pkg/webhook"
 )
 
@@ -38,28 +38,28 @@ type Manager struct {
 
 // NewManager wires the webhook server for the cluster behind rest. It connects
 // to nothing yet; in the mode "local" it writes certificates.
-func NewManager(rest *rest.Config, settings config.WebhookConfig, log logr.Logger) (*Manager, error) {
-	return NewManagerAt(rest, settings, clock.RealClock{}, log)
+func NewManager(rest *rest.Config, configured config.WebhookConfig, log logr.Logger) (*Manager, error) {
+	return NewManagerAt(rest, configured, clock.RealClock{}, log)
 }
 
 // NewManagerAt is NewManager by another clock; see [RunAt].
-func NewManagerAt(rest *rest.Config, settings config.WebhookConfig, by clock.WithTicker, log logr.Logger) (*Manager, error) {
-	certificate, err := newCertificate(rest, settings.Certificates, by, log)
+func NewManagerAt(rest *rest.Config, configured config.WebhookConfig, by clock.WithTicker, log logr.Logger) (*Manager, error) {
+	certificate, err := newCertificate(rest, configured.Certificates, by, log)
 	if err != nil {
 		return nil, err
 	}
-	who, err := newClients(settings.Server)
+	who, err := newClients(configured.Server)
 	if err != nil {
 		return nil, err
 	}
 	secured := &tls.Config{MinVersion: tls.VersionTLS13, NextProtos: []string{"h2"}, GetCertificate: certificate.GetCertificate}
 	who.ask(secured)
-	server := newServer(settings.Server.Host, settings.Server.Port, secured, log.WithName("server"))
+	server := newServer(configured.Server.Host, configured.Server.Port, secured, log.WithName("server"))
 	mgr, err := ctrl.NewManager(rest, ctrl.Options{
 		Logger:                 log,
 		WebhookServer:          server,
-		Metrics:                metricsserver.Options{BindAddress: settings.Metrics.Address},
-		HealthProbeBindAddress: settings.Probes.Address,
+		Metrics:                metricsserver.Options{BindAddress: configured.Metrics.Address},
+		HealthProbeBindAddress: configured.Probes.Address,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("making the manager: %w", err)
@@ -71,6 +71,10 @@ func NewManagerAt(rest *rest.Config, settings config.WebhookConfig, by clock.Wit
 	source, err := cluster.New(rest)
 	if err != nil {
 		return nil, fmt.Errorf("preparing the registry: %w", err)
+	}
+	holder := settings.New(configured)
+	if configured.Module.Enabled {
+		source.WatchGuards(holder)
 	}
 	if err := mgr.Add(source); err != nil {
 		return nil, fmt.Errorf("adding the registry: %w", err)
@@ -86,10 +90,10 @@ func NewManagerAt(rest *rest.Config, settings config.WebhookConfig, by clock.Wit
 		return nil, fmt.Errorf("registering the metrics: %w", err)
 	}
 	decider := webhook.Decider{
-		Source: source, Settings: policySettings(settings), Recent: facts.NewRecent(source.World()), ForeignNames: namesForeign(settings),
+		Source: source, Settings: holder.Settings, Recent: facts.NewRecent(source.World()), ForeignNames: holder.ForeignNames,
 		Metrics: measured, Now: by.Now, Log: log.WithName("webhook"),
 	}
-	if err := addControllers(mgr, rest, source, settings, by, log); err != nil {
+	if err := addControllers(mgr, rest, source, configured, holder, by, log); err != nil {
 		return nil, err
 	}
 	ready := &readiness{serving: serving(certificate, server.StartedChecker()), synced: source.Synced, log: log.WithName("readiness")}
@@ -97,7 +101,7 @@ func NewManagerAt(rest *rest.Config, settings config.WebhookConfig, by clock.Wit
 	if err := ready.register(mgr); err != nil {
 		return nil, err
 	}
-	return &Manager{manager: mgr, delay: settings.Server.ShutdownDelay.Duration, ready: ready, log: log}, nil
+	return &Manager{manager: mgr, delay: configured.Server.ShutdownDelay.Duration, ready: ready, log: log}, nil
 }
 
 // Start serves until ctx ends, then becomes unready and goes on answering for
@@ -154,29 +158,4 @@ func worldInNumbers(world *facts.World) metrics.World {
 		numbers.Objects[string(kind)] = count
 	}
 	return numbers
-}
-
-// namesForeign is true if answers and events name objects of other namespaces.
-func namesForeign(all config.WebhookConfig) bool {
-	return all.Policy.Names == config.NamesFull
-}
-
-func policySettings(all config.WebhookConfig) policy.Settings {
-	choices := all.Policy
-	settings := policy.Settings{
-		DefaultAuthorizers: choices.DefaultAuthorizers,
-		ExcludedNamespaces: map[string]bool{},
-		UnknownRegistry:    policy.Deny,
-		SeveralAuthorizers: choices.SeveralAuthorizers == config.Warn,
-		InternalCallers:    all.Controllers.Internal.Enabled,
-	}
-	for _, names := range [][]string{webhook.SystemNamespaces(), choices.ExcludedNamespaces} {
-		for _, name := range names {
-			settings.ExcludedNamespaces[name] = true
-		}
-	}
-	if choices.UnknownRegistry == config.Warn {
-		settings.UnknownRegistry = policy.Warn
-	}
-	return settings
 }

@@ -170,29 +170,6 @@ func TestAPortThatIsTakenEndsTheManager(t *testing.T) {
 	assert.ErrorContains(t, manager.Start(t.Context()), "address already in use")
 }
 
-func TestPolicySettings(t *testing.T) {
-	all := guard.DefaultWebhook()
-	defaults := policySettings(all)
-	assert.Equal(t, policy.Deny, defaults.UnknownRegistry)
-	assert.False(t, defaults.SeveralAuthorizers)
-	assert.Equal(t, []string{"oauth2-proxy"}, defaults.DefaultAuthorizers)
-	assert.True(t, defaults.ExcludedNamespaces["kyma-system"])
-
-	assert.False(t, defaults.InternalCallers, "off until somebody decides for it")
-
-	choices := &all.Policy
-	all.Controllers.Internal.Enabled = true
-	choices.UnknownRegistry, choices.SeveralAuthorizers = guard.Warn, guard.Warn
-	choices.DefaultAuthorizers, choices.ExcludedNamespaces = []string{"corp"}, []string{"extauth-guard"}
-	chosen := policySettings(all)
-	assert.True(t, chosen.InternalCallers)
-	assert.Equal(t, policy.Warn, chosen.UnknownRegistry)
-	assert.True(t, chosen.SeveralAuthorizers)
-	assert.Equal(t, []string{"corp"}, chosen.DefaultAuthorizers)
-	assert.True(t, chosen.ExcludedNamespaces["extauth-guard"])
-	assert.True(t, chosen.ExcludedNamespaces["kyma-system"], "the system stays excluded")
-}
-
 func TestWorldInNumbers(t *testing.T) {
 	world := facts.NewWorld("nobody has looked")
 	assert.False(t, worldInNumbers(world).RegistryKnown)

@@ -88,7 +88,7 @@ func BenchmarkAudit10000(b *testing.B) {
 	world := crowd(b, 10_000)
 	start := used(b)
 	for b.Loop() {
-		verdicts := newBook(world, policy.DefaultSettings())
+		verdicts := newBook(world, policy.DefaultSettings)
 		examineAll(b.Context(), verdicts)
 		summarize(b.Context(), verdicts, time.Time{})
 	}
@@ -107,7 +107,7 @@ func used(b *testing.B) time.Duration {
 // BenchmarkAuditOneOf10000 is what one change among 10,000 costs.
 func BenchmarkAuditOneOf10000(b *testing.B) {
 	world := crowd(b, 10_000)
-	verdicts := newBook(world, policy.DefaultSettings())
+	verdicts := newBook(world, policy.DefaultSettings)
 	examineAll(b.Context(), verdicts)
 	one := types.NamespacedName{Namespace: "ns-0000", Name: "app-00000"}
 	for b.Loop() {
@@ -122,7 +122,7 @@ func TestSummary(t *testing.T) {
 	world.SetPolicy(compile(t, "later", `{mode: Audit, match: {hosts: [nobody.example.com]}, require: {authorizers: [later]}}`))
 	world.SetVirtualService(types.NamespacedName{Namespace: "ns-0000", Name: "raw"}, istio.VirtualService{Hosts: []string{"raw.example.com"}, Gateways: []string{"kyma-system/kyma-gateway"}})
 	world.SetVirtualService(types.NamespacedName{Namespace: "ns-0000", Name: "inside"}, istio.VirtualService{Hosts: []string{"inside"}, Gateways: []string{"other/gateway"}})
-	verdicts := newBook(world, policy.DefaultSettings())
+	verdicts := newBook(world, policy.DefaultSettings)
 	examineAll(t.Context(), verdicts)
 	found := summarize(t.Context(), verdicts, time.Time{})
 
@@ -172,7 +172,7 @@ func TestSummary(t *testing.T) {
 // What somebody else's object does to an APIRule that was right is told, and counts.
 func TestWhatOthersWiden(t *testing.T) {
 	world := crowd(t, 20)
-	verdicts := newBook(world, policy.DefaultSettings())
+	verdicts := newBook(world, policy.DefaultSettings)
 	examineAll(t.Context(), verdicts)
 	work := newTodo()
 	defer world.Subscribe(work.changed)()
@@ -224,7 +224,7 @@ func TestAChangeThatMattersToNobodyWakesNobody(t *testing.T) {
 func TestAReportCountsAllAndListsABoundedNumber(t *testing.T) {
 	content := &page{}
 	world := crowd(t, 1)
-	verdicts := newBook(world, policy.DefaultSettings())
+	verdicts := newBook(world, policy.DefaultSettings)
 	examineAll(t.Context(), verdicts)
 	content.add(types.NamespacedName{Namespace: "a", Name: "b"}, nil, []policy.Assessment{{Policy: "p", State: policy.Exempt}, {Policy: "q", State: policy.Compliant}})
 	verdicts.all(func(name types.NamespacedName, _ *judged) {

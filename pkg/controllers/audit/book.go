@@ -58,7 +58,7 @@ func ofPolicy(code policy.Code) bool {
 // book holds the verdicts on all APIRules. It has no client and no lock.
 type book struct {
 	world    *facts.World
-	settings policy.Settings
+	settings func() policy.Settings
 	verdicts map[types.NamespacedName]*judged
 	// order has the names in verdicts in their order; nil if it has to be made.
 	order []types.NamespacedName
@@ -66,7 +66,7 @@ type book struct {
 	recent []*judged
 }
 
-func newBook(world *facts.World, settings policy.Settings) *book {
+func newBook(world *facts.World, settings func() policy.Settings) *book {
 	return &book{world: world, settings: settings, verdicts: map[types.NamespacedName]*judged{}}
 }
 
@@ -92,7 +92,7 @@ func (b *book) examine(ctx context.Context, now time.Time, name types.Namespaced
 		return result
 	}
 	facts := b.facts(ctx, view, now)
-	judgement := policy.Judge(view, facts, b.settings)
+	judgement := policy.Judge(view, facts, b.settings())
 	after := &judged{hosts: len(view.Hosts), gateway: view.Gateway, verdict: judgement.Verdict.Verdict}
 	for _, one := range judgement.Assessments {
 		after.standings = append(after.standings, standing{one.Policy, one.State})
@@ -149,7 +149,7 @@ func (b *book) judge(ctx context.Context, now time.Time, name types.NamespacedNa
 	if !exists {
 		return policy.Judgement{}
 	}
-	return policy.Judge(view, b.facts(ctx, view, now), b.settings)
+	return policy.Judge(view, b.facts(ctx, view, now), b.settings())
 }
 
 // all calls yield with every verdict, in the order of the names.

@@ -41,7 +41,7 @@ type Options struct {
 	Untyped   dynamic.Interface
 	Discovery discovery.DiscoveryInterface
 	Recorder  events.EventRecorder
-	Settings  policy.Settings
+	Settings  func() policy.Settings
 	// Metrics may be nil: nothing is measured.
 	Metrics *metrics.Audit
 	// Period is how often all APIRules are looked at.

@@ -43,7 +43,7 @@ func FuzzAudit(f *testing.F) {
 		refused := policy.Denies(policy.Check(view, facts, settings))
 
 		world.SetAPIRule(view)
-		audited := newBook(world, settings)
+		audited := newBook(world, policy.DefaultSettings)
 		first := audited.examine(t.Context(), now, name)
 		require.NotNil(t, first.after)
 		second := audited.examine(t.Context(), now, name)

@@ -69,7 +69,7 @@ type Options struct {
 	Typed    kubernetes.Interface
 	Untyped  dynamic.Interface
 	Recorder events.EventRecorder
-	Settings policy.Settings
+	Settings func() policy.Settings
 	Clock    clock.WithTicker
 	Log      logr.Logger
 }
@@ -154,6 +154,10 @@ func (c *Controller) changed(change facts.Change) {
 		// before the change, so all that may be concerned are looked at: it costs a
 		// look into the index for each.
 		c.addAll()
+	case facts.ExtAuthGuard:
+		if change.All {
+			c.addAll()
+		}
 	case facts.Istio, facts.AuthorizationPolicies, facts.Endpoints, facts.VirtualService, facts.Proxies:
 	}
 }
@@ -184,7 +188,7 @@ func (c *Controller) reconcile(ctx context.Context, name types.NamespacedName) e
 		c.forget(name)
 		return nil // the garbage collector removes what it owned
 	}
-	decided := policy.DecideCallers(name, service, c.options.World.CallersFacts(name), c.options.Settings)
+	decided := policy.DecideCallers(name, service, c.options.World.CallersFacts(name), c.options.Settings())
 	if decided.From == "" && !has {
 		c.forget(name)
 		return nil

@@ -72,11 +72,11 @@ type Options struct {
 	Typed    kubernetes.Interface
 	Untyped  dynamic.Interface
 	Recorder events.EventRecorder
-	Settings policy.Settings
+	Settings func() policy.Settings
 	// Gateway is the Gateway, as namespace/name, of Services that name none.
 	Gateway string
 	// ForeignNames is true if events name objects of other namespaces.
-	ForeignNames bool
+	ForeignNames func() bool
 	// Now tells the time, for exemptions.
 	Now func() time.Time
 	Log logr.Logger
@@ -127,6 +127,10 @@ func (c *Controller) changed(change facts.Change) {
 		c.addBlocked()
 	case facts.Istio, facts.ExtAuthPolicy, facts.Gateway, facts.Namespace:
 		c.addAsking()
+	case facts.ExtAuthGuard:
+		if change.All {
+			c.addAsking()
+		}
 	case facts.Endpoints, facts.CallersPolicies, facts.Proxies:
 	}
 }
@@ -231,7 +235,7 @@ func (c *Controller) expose(ctx context.Context, wanted expose.Request) (string,
 	}
 	facts := c.options.World.Facts(ctx, apirule.Parse(object, ""))
 	facts.Now = c.options.Now()
-	protected, authorizers, err := expose.Protect(object, facts, c.options.Settings)
+	protected, authorizers, err := expose.Protect(object, facts, c.options.Settings())
 	if err != nil {
 		return "", err
 	}

@@ -113,7 +113,7 @@ func (c *Controller) exposedBy(host string, self types.NamespacedName) (kind str
 // that was chosen. The log has the name.
 func (c *Controller) taken(wanted expose.Request, host, kind string, by types.NamespacedName) error {
 	somebody := fmt.Sprintf("the %s %s", kind, by)
-	if !c.options.ForeignNames && by.Namespace != wanted.Service.Namespace {
+	if !c.options.ForeignNames() && by.Namespace != wanted.Service.Namespace {
 		c.options.Log.V(1).Info("A host is taken", "host", host, "service", wanted.Service.String(), "by", kind+" "+by.String())
 		somebody = policy.Unnamed(kind)
 	}

@@ -47,7 +47,7 @@ type Options struct {
 	Typed kubernetes.Interface
 	// Namespace is where the ConfigMap is. Somebody else has to make it.
 	Namespace string
-	Settings  policy.Settings
+	Settings  func() policy.Settings
 	Clock     clock.WithTicker
 	Log       logr.Logger
 }
@@ -87,7 +87,7 @@ func (c *Controller) Start(ctx context.Context) error {
 
 // changed notes a change of what the ConfigMap says.
 func (c *Controller) changed(change facts.Change) {
-	if change.Kind != facts.Istio && change.Kind != facts.Service {
+	if change.Kind != facts.Istio && change.Kind != facts.Service && change.Kind != facts.ExtAuthGuard {
 		return
 	}
 	select {
@@ -119,7 +119,7 @@ func (c *Controller) configMaps() typedcorev1.ConfigMapInterface {
 }
 
 func (c *Controller) known() guarantee.Known {
-	known := guarantee.Known{Registry: c.options.World.Registry(), Settings: c.options.Settings, Services: map[types.NamespacedName]policy.Service{}}
+	known := guarantee.Known{Registry: c.options.World.Registry(), Settings: c.options.Settings(), Services: map[types.NamespacedName]policy.Service{}}
 	for _, name := range c.options.World.Services(func(one policy.Service) bool { return len(one.Annotations) > 0 }) {
 		if service, exists := c.options.World.Service(name); exists {
 			known.Services[name] = service

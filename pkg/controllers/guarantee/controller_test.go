@@ -27,7 +27,7 @@ func TestTheConfigMapFollowsTheWorld(t *testing.T) {
 	client := fake.NewClientset(&corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: parameters.ConfigMap, Namespace: "release"}, Data: map[string]string{"authorizers": "stale"}})
 	world := facts.NewWorld("nobody looked")
 	controller := guarantee.New(guarantee.Options{
-		World: world, Typed: client, Namespace: "release", Settings: policy.DefaultSettings(), Clock: clock.RealClock{}, Log: logr.Discard(),
+		World: world, Typed: client, Namespace: "release", Settings: policy.DefaultSettings, Clock: clock.RealClock{}, Log: logr.Discard(),
 	})
 	ctx, stop := context.WithCancel(t.Context())
 	ended := make(chan error, 1)

@@ -63,7 +63,7 @@ type Options struct {
 	World    *facts.World
 	Untyped  dynamic.Interface
 	Recorder events.EventRecorder
-	Settings policy.Settings
+	Settings func() policy.Settings
 	// Now tells the time, for exemptions.
 	Now func() time.Time
 	Log logr.Logger
@@ -205,7 +205,7 @@ func (c *Controller) decide(ctx context.Context, view apirule.View) policy.Injec
 	facts := c.options.World.Facts(ctx, view)
 	facts.Now = c.options.Now()
 	// Whoever annotates a Service must not get writes into other namespaces by it.
-	return policy.Inject(view, facts, c.options.Settings).WithoutForeign(view)
+	return policy.Inject(view, facts, c.options.Settings()).WithoutForeign(view)
 }
 
 // settle forgets what was done about an APIRule that nobody asks to be injected

@@ -302,9 +302,9 @@ func ailments() map[string]ailment {
 			w.authorizers(t, entry(map[string]any{"headers": map[string]any{"toUpstream": map[string]any{"onAllow": []any{"x-auth-request-user"}}}}))
 		}, "no client can send the identity headers that an authorizer sets", "warning", "a client that sends x-auth-request-user itself is believed", "have the ingress gateway refuse"},
 		"no authorizer":                     {func(t *testing.T, w ward) { w.authorizers(t) }, service, "warning", "registers none", ""},
-		"no MutatingWebhookConfiguration":   {func(t *testing.T, w ward) { w.without(t, true, false) }, registered, "failed", "the MutatingWebhookConfiguration extauth-guard is gone: nothing is injected", "helm upgrade brings it back"},
-		"no ValidatingWebhookConfiguration": {func(t *testing.T, w ward) { w.without(t, false, true) }, registered, "failed", "the ValidatingWebhookConfiguration extauth-guard is gone: nothing is refused", "helm upgrade brings it back"},
-		"neither, and replicas":             {func(t *testing.T, w ward) { w.without(t, true, true) }, registered, "failed", "both webhook configurations are gone, and the Deployment is there", "helm upgrade brings them back"},
+		"no MutatingWebhookConfiguration":   {func(t *testing.T, w ward) { w.without(t, true, false) }, registered, "failed", "the MutatingWebhookConfiguration extauth-guard is gone: nothing is injected", "helm upgrade brings back what is gone"},
+		"no ValidatingWebhookConfiguration": {func(t *testing.T, w ward) { w.without(t, false, true) }, registered, "failed", "the ValidatingWebhookConfiguration extauth-guard is gone: nothing is refused", "helm upgrade brings back what is gone"},
+		"neither, and replicas":             {func(t *testing.T, w ward) { w.without(t, true, true) }, registered, "failed", "both webhook configurations are gone: nothing is injected or refused", "helm upgrade brings back what is gone"},
 		"no CA bundle": {func(t *testing.T, w ward) {
 			w.caller(t, func(c *admissionregistrationv1.WebhookClientConfig) { c.CABundle = nil })
 		}, "their CA bundles hold for a while", "failed", "has no CA bundle", "the webhook writes it when it has started"},

@@ -208,7 +208,7 @@ func (s *stage) audit(t *testing.T, f fixture) verdict {
 	require.NoError(t, err)
 	auditor := audit.New(audit.Options{
 		Metrics: measured, World: source.World(), Untyped: s.Untyped, Discovery: s.Typed.Discovery(), Recorder: events.NewFakeRecorder(1000),
-		Settings: settings(), Period: time.Hour, Now: time.Now, Log: logr.Discard(),
+		Settings: settings, Period: time.Hour, Now: time.Now, Log: logr.Discard(),
 	})
 	go func() { ended <- auditor.Start(ctx) }()
 	var report *unstructured.Unstructured

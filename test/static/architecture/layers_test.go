@@ -49,6 +49,7 @@ func layers() map[string]int {
 		"guarantee": 3, // what the API server's own policies are told about the cluster
 		"helm":      3, // the only package that knows Helm
 		"report":    3, // host coverage
+		"settings":  3, // the choices that are in force: the file, and over it the ExtAuthGuard
 
 		"certs":                 4, // serving certificates
 		"controllers/audit":     4, // the cluster's APIRules to findings
