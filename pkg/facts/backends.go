@@ -11,6 +11,23 @@ import (
 	"github.com/extauth-guard/extauth-guard/pkg/policy"
 )
 
+// Ready is true if an endpoint of the Service is ready.
+func (w *World) Ready(service types.NamespacedName) bool {
+	w.mu.RLock()
+	defer w.mu.RUnlock()
+	return w.ready(service)
+}
+
+// ready is Ready for a caller that holds mu.
+func (w *World) ready(service types.NamespacedName) bool {
+	for _, ready := range w.endpoints[service] {
+		if ready {
+			return true
+		}
+	}
+	return false
+}
+
 // backendChanged reads the backends again if a Service is one. The caller holds mu.
 func (w *World) backendChanged(service types.NamespacedName) {
 	if w.Registry().Behind(service) != "" {
@@ -35,9 +52,7 @@ func (w *World) readBackends() {
 			Service: service,
 			Exists:  exists,
 			HasPort: slices.ContainsFunc(found.Ports, func(port int32) bool { return int64(port) == authorizer.Port }),
-		}
-		for _, ready := range w.endpoints[service] {
-			backend.Ready = backend.Ready || ready
+			Ready:   w.ready(service),
 		}
 		backend.Holes = w.holesBehind(service, found)
 		w.backends[name] = backend

@@ -121,8 +121,7 @@ func (w *World) addAffected(found *affected, change Change, wide bool) {
 		found.all = true
 	case VirtualService:
 		w.addHolders(found, w.exposedBy(change.Name))
-	case CallersPolicies: // it warns once, and decides nothing
-	case ExtAuthGuard: // whoever tells of it knows
+	case CallersPolicies, ExtAuthGuard: // the first decides nothing, and whoever tells of the second knows
 	}
 }
 

@@ -16,6 +16,7 @@ import (
 	"k8s.io/utils/ptr"
 	"sigs.k8s.io/yaml"
 
+	"github.com/extauth-guard/extauth-guard/pkg/apis/v1alpha1"
 	"github.com/extauth-guard/extauth-guard/pkg/webhook"
 	"github.com/extauth-guard/extauth-guard/test/harness/checkout"
 )
@@ -49,13 +50,15 @@ func write() error {
 	if err := save(root, "config/webhook/manifests.yaml", "pkg/webhook/registration.go", forKustomize); err != nil {
 		return err
 	}
-	// And the CRD, which controller-gen writes.
-	crd, err := os.ReadFile(filepath.Join(root, "config", "crd", "extauth-guard.io_extauthpolicies.yaml"))
-	if err != nil {
-		return err
-	}
-	if err := save(root, "charts/extauth-guard/files/extauthpolicies.yaml", "config/crd", crd); err != nil {
-		return err
+	// And the CRDs, which controller-gen writes.
+	for _, resource := range []string{v1alpha1.Resource, v1alpha1.GuardResource} {
+		crd, err := os.ReadFile(filepath.Join(root, "config", "crd", v1alpha1.Group+"_"+resource+".yaml"))
+		if err != nil {
+			return err
+		}
+		if err := save(root, "charts/extauth-guard/files/"+resource+".yaml", "config/crd", crd); err != nil {
+			return err
+		}
 	}
 	files, err := kustomize()
 	if err != nil {

@@ -27,7 +27,9 @@ import (
 
 // addControllers adds the controllers that the settings ask for, to run on the
 // one replica that leads.
-func addControllers(mgr manager.Manager, config *rest.Config, source *cluster.Source, configured config.WebhookConfig, holder *settings.Holder, by clock.WithTicker, log logr.Logger) error {
+func addControllers(mgr manager.Manager, config *rest.Config, source *cluster.Source, configured config.WebhookConfig,
+	holder *settings.Holder, serves certificate, by clock.WithTicker, log logr.Logger,
+) error {
 	// The API server's own priority and fairness is the limit; what writes much
 	// has a limit of its own.
 	config = rest.CopyConfig(config)
@@ -47,7 +49,7 @@ func addControllers(mgr manager.Manager, config *rest.Config, source *cluster.So
 	parts := parts{
 		measured: measured,
 		source:   source, typed: typed, untyped: untyped, manager: mgr, clock: by, log: log,
-		choices: configured.Controllers, holder: holder,
+		choices: configured.Controllers, module: configured.Module, holder: holder, serves: serves,
 	}
 	err = mgr.Add(&leader{
 		config: config, election: configured.LeaderElection, synced: source.Synced,
@@ -61,11 +63,14 @@ func addControllers(mgr manager.Manager, config *rest.Config, source *cluster.So
 
 // parts is what controllers are made of.
 type parts struct {
-	source   *cluster.Source
-	typed    kubernetes.Interface
-	untyped  dynamic.Interface
-	manager  manager.Manager
+	source  *cluster.Source
+	typed   kubernetes.Interface
+	untyped dynamic.Interface
+	manager manager.Manager
+	// serves is the certificate of this replica.
+	serves   certificate
 	choices  config.Controllers
+	module   config.Module
 	holder   *settings.Holder
 	measured *metrics.Audit
 	clock    clock.WithTicker
@@ -75,10 +80,14 @@ type parts struct {
 // controllers makes those that are switched on, for one term.
 func (p parts) controllers() []controller {
 	var all []controller
+	var told func(audit.Coverage)
+	if p.module.Enabled {
+		told = p.addModule(&all)
+	}
 	if p.choices.Audit.Enabled {
 		all = append(all, audit.New(audit.Options{
 			World: p.source.World(), Untyped: p.untyped, Discovery: p.typed.Discovery(), Recorder: p.manager.GetEventRecorder("extauth-guard-audit"),
-			Settings: p.holder.Settings, Metrics: p.measured, Period: p.choices.Audit.Period.Duration, Now: p.clock.Now, Log: p.log.WithName("audit"),
+			Settings: p.holder.Settings, Metrics: p.measured, Covered: told, Period: p.choices.Audit.Period.Duration, Now: p.clock.Now, Log: p.log.WithName("audit"),
 		}))
 	}
 	if p.choices.Reinject.Enabled {

@@ -68,13 +68,10 @@ func NewManagerAt(rest *rest.Config, configured config.WebhookConfig, by clock.W
 	if err := mgr.Add(certificate); err != nil {
 		return nil, fmt.Errorf("adding the certificate: %w", err)
 	}
-	source, err := cluster.New(rest)
+	holder := settings.New(configured)
+	source, err := newSource(rest, configured.Module, holder)
 	if err != nil {
 		return nil, fmt.Errorf("preparing the registry: %w", err)
-	}
-	holder := settings.New(configured)
-	if configured.Module.Enabled {
-		source.WatchGuards(holder)
 	}
 	if err := mgr.Add(source); err != nil {
 		return nil, fmt.Errorf("adding the registry: %w", err)
@@ -93,7 +90,7 @@ func NewManagerAt(rest *rest.Config, configured config.WebhookConfig, by clock.W
 		Source: source, Settings: holder.Settings, Recent: facts.NewRecent(source.World()), ForeignNames: holder.ForeignNames,
 		Metrics: measured, Now: by.Now, Log: log.WithName("webhook"),
 	}
-	if err := addControllers(mgr, rest, source, configured, holder, by, log); err != nil {
+	if err := addControllers(mgr, rest, source, configured, holder, certificate, by, log); err != nil {
 		return nil, err
 	}
 	ready := &readiness{serving: serving(certificate, server.StartedChecker()), synced: source.Synced, log: log.WithName("readiness")}

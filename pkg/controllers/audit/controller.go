@@ -44,6 +44,8 @@ type Options struct {
 	Settings  func() policy.Settings
 	// Metrics may be nil: nothing is measured.
 	Metrics *metrics.Audit
+	// Covered is told what each round found; nil if nobody wants to know.
+	Covered func(Coverage)
 	// Period is how often all APIRules are looked at.
 	Period time.Duration
 	// Now tells the time, for exemptions.
@@ -135,6 +137,9 @@ func (c *Controller) round(ctx context.Context) error {
 	c.options.Metrics.Evaluated(len(names), time.Since(start).Seconds())
 	c.options.Metrics.Show(found.hosts, found.findings, exemptions(c.options.World.Policies(), now))
 	c.settled = true
+	if c.options.Covered != nil {
+		c.options.Covered(coverage(c.book))
+	}
 	if all {
 		if err := c.reports.look(ctx); err != nil {
 			return fmt.Errorf("looking for the kinds of report: %w", err)

@@ -56,6 +56,7 @@ func layers() map[string]int {
 		"controllers/expose":    4, // keeps the APIRules that Services ask for
 		"controllers/callers":   4, // keeps the AuthorizationPolicies for callers inside the mesh
 		"controllers/guarantee": 4, // keeps what the API server's own policies are told
+		"controllers/module":    4, // tells Kyma how the installation is
 		"controllers/reinject":  4, // late annotations to existing APIRules
 		"facts/cluster":         4, // the facts from watches
 		"lint":                  4, // manifests to findings
