@@ -12,3 +12,7 @@ IMAGE_DIGEST ?=
 chart: ## Package the chart as dist/extauth-guard-CHART_VERSION.tgz (0.0.0).
 	@mkdir -p dist
 	go run ./hack/release/chart -version $(CHART_VERSION) -digest "$(IMAGE_DIGEST)" -out dist
+
+.PHONY: module
+module: ## Write the community module of Kyma for CHART_VERSION: manifest, default object and ModuleTemplate, in dist.
+	go run ./hack/release/module -version $(CHART_VERSION) -digest "$(IMAGE_DIGEST)" -out dist

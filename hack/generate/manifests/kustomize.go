@@ -10,7 +10,6 @@ import (
 	"slices"
 	"strings"
 
-	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"sigs.k8s.io/yaml"
 
 	"github.com/extauth-guard/extauth-guard/test/harness/chart"
@@ -44,7 +43,7 @@ func kustomize() (map[string][]byte, error) {
 		if !ok {
 			return nil, fmt.Errorf("the chart renders a %s: say in which base it belongs", object.GetKind())
 		}
-		withoutHelm(object)
+		chart.WithoutHelm(object)
 		raw, err := yaml.Marshal(object.Object)
 		if err != nil {
 			return nil, err
@@ -63,15 +62,4 @@ func kustomize() (map[string][]byte, error) {
 		files["config/"+base+"/kustomization.yaml"] = []byte("resources:\n- manifests.yaml\n")
 	}
 	return files, nil
-}
-
-// withoutHelm removes what only Helm has a use for.
-func withoutHelm(object *unstructured.Unstructured) {
-	strip := func(path ...string) {
-		for _, label := range []string{"app.kubernetes.io/managed-by", "app.kubernetes.io/instance", "app.kubernetes.io/version", "helm.sh/chart"} {
-			unstructured.RemoveNestedField(object.Object, append(path, label)...)
-		}
-	}
-	strip("metadata", "labels")
-	strip("spec", "template", "metadata", "labels")
 }

@@ -161,3 +161,14 @@ func objects(manifests string) ([]*unstructured.Unstructured, error) {
 		}
 	}
 }
+
+// WithoutHelm removes from an object what only Helm has a use for.
+func WithoutHelm(object *unstructured.Unstructured) {
+	strip := func(path ...string) {
+		for _, label := range []string{"app.kubernetes.io/managed-by", "app.kubernetes.io/instance", "app.kubernetes.io/version", "helm.sh/chart"} {
+			unstructured.RemoveNestedField(object.Object, append(path, label)...)
+		}
+	}
+	strip("metadata", "labels")
+	strip("spec", "template", "metadata", "labels")
+}
