@@ -89,6 +89,7 @@ func (p *playing) start(t *testing.T, name string) (stop func()) {
 	settings.LeaderElection.RenewDeadline.Duration = 1500 * time.Millisecond
 	settings.LeaderElection.RetryPeriod.Duration = 200 * time.Millisecond
 	settings.Controllers.Guarantee = config.Guarantee{Enabled: true, Namespace: chart.Namespace}
+	settings.Module = config.Module{Enabled: true, Namespace: chart.Namespace}
 	p.settings = settings
 	cluster := p.plane.AsServiceAccount(chart.Namespace, name)
 	cluster.Wrap(func(next http.RoundTripper) http.RoundTripper { return p.seen.between(next) })

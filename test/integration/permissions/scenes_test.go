@@ -102,6 +102,16 @@ func scenes() []scene {
 			lease, err := p.typed.CoordinationV1().Leases(chart.Namespace).Get(ctx, serve.LeaseName, metav1.GetOptions{})
 			return unless(err == nil && lease.Spec.AcquireTime != nil && lease.Spec.RenewTime.After(lease.Spec.AcquireTime.Time), err)
 		}},
+		{"an ExtAuthGuard says how it is", func(t *testing.T, p *playing) {
+			p.apply(t, fmt.Sprintf(`{apiVersion: extauth-guard.io/v1alpha1, kind: ExtAuthGuard, metadata: {name: default, namespace: %s}}`, chart.Namespace))
+		}, func(ctx context.Context, p *playing) string {
+			found, err := p.at("extauth-guard.io/v1alpha1", "extauthguards", chart.Namespace).Get(ctx, "default", metav1.GetOptions{})
+			if err != nil {
+				return err.Error()
+			}
+			state, _, err := unstructured.NestedString(found.Object, "status", "state")
+			return unless(state != "", err)
+		}},
 		{"an annotated Service is exposed", func(t *testing.T, p *playing) {
 			p.service(t, "web")
 			p.annotate(t, "services", p.namespace, "web", map[string]any{"extauth-guard.io/expose": p.namespace})
@@ -221,6 +231,7 @@ func (s *stage) clear(t *testing.T, p *playing) {
 	t.Helper()
 	ctx := t.Context()
 	require.NoError(t, s.at("extauth-guard.io/v1alpha1", "extauthpolicies", "").DeleteCollection(ctx, metav1.DeleteOptions{}, metav1.ListOptions{}))
+	require.NoError(t, s.at("extauth-guard.io/v1alpha1", "extauthguards", chart.Namespace).DeleteCollection(ctx, metav1.DeleteOptions{}, metav1.ListOptions{}))
 	services, err := s.typed.CoreV1().Services("").List(ctx, metav1.ListOptions{})
 	require.NoError(t, err)
 	for _, service := range services.Items {

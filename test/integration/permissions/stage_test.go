@@ -90,7 +90,7 @@ func newStage(t *testing.T, reports reportKind) *stage {
 	var err error
 	s.plane, err = controlplane.Start(t.Context(), controlplane.Options{CRDs: []string{
 		checkout.Path(t, "pkg/crd/kyma"), checkout.Path(t, "test/testdata/crds/optional"), checkout.Path(t, reports.crd),
-		checkout.Path(t, "config/crd/extauth-guard.io_extauthpolicies.yaml"),
+		checkout.Path(t, "config/crd/extauth-guard.io_extauthpolicies.yaml"), checkout.Path(t, "config/crd/extauth-guard.io_extauthguards.yaml"),
 	}})
 	require.NoError(t, err)
 	t.Cleanup(func() { assert.NoError(t, s.plane.Stop()) })
@@ -123,6 +123,7 @@ func (s *stage) granted(t *testing.T, of string) []permission {
 	rendering, err := chart.Render(chart.Options{Values: map[string]any{
 		"tests":     map[string]any{"namespace": "shop"},
 		"guarantee": map[string]any{"enabled": true},
+		"kyma":      map[string]any{"module": map[string]any{"enabled": true}},
 		"bootstrap": map[string]any{"enabled": true, "config": map[string]any{
 			"issuer": map[string]any{"url": "https://issuer.example.com"}, "credentials": map[string]any{"name": "client"},
 			"proxy": map[string]any{"chart": map[string]any{"digest": "sha256:" + strings.Repeat("0", 64)}},

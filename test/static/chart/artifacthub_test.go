@@ -36,12 +36,14 @@ func TestTheAnnotationsForArtifactHub(t *testing.T) {
 	require.NotEmpty(t, links)
 	var crds []struct{ Kind, Version, Name, DisplayName, Description string }
 	read("crds", &crds)
-	require.Len(t, crds, 1)
-	var crd apiextensionsv1.CustomResourceDefinition
-	require.NoError(t, yaml.Unmarshal([]byte(chartFile(t, "files/extauthpolicies.yaml")), &crd))
-	assert.Equal(t, crd.Name, crds[0].Name)
-	assert.Equal(t, crd.Spec.Names.Kind, crds[0].Kind)
-	assert.Equal(t, crd.Spec.Versions[0].Name, crds[0].Version)
+	require.Len(t, crds, 2)
+	for i, file := range []string{"files/extauthpolicies.yaml", "files/extauthguards.yaml"} {
+		var crd apiextensionsv1.CustomResourceDefinition
+		require.NoError(t, yaml.Unmarshal([]byte(chartFile(t, file)), &crd))
+		assert.Equal(t, crd.Name, crds[i].Name)
+		assert.Equal(t, crd.Spec.Names.Kind, crds[i].Kind)
+		assert.Equal(t, crd.Spec.Versions[0].Name, crds[i].Version)
+	}
 	var examples []v1alpha1.ExtAuthPolicy
 	read("crdsExamples", &examples)
 	require.Len(t, examples, 1)
