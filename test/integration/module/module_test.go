@@ -6,6 +6,7 @@ package module_test
 import (
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -17,6 +18,8 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/extauth-guard/extauth-guard/pkg/apis/v1alpha1"
+	"github.com/extauth-guard/extauth-guard/pkg/certs"
+	"github.com/extauth-guard/extauth-guard/pkg/config"
 	"github.com/extauth-guard/extauth-guard/pkg/webhook"
 	"github.com/extauth-guard/extauth-guard/test/harness/chart"
 	"github.com/extauth-guard/extauth-guard/test/harness/kymamodule"
@@ -62,10 +65,22 @@ func TestByOneServerSideApply(t *testing.T) {
 func TestAsAModule(t *testing.T) {
 	s := newStage(t)
 	s.byDashboard(t)
-	stop := s.run(t)
+	stop, whole := s.run(t), t // a replica that is started again outlives its subtest
 	s.begin(t)
 	s.ready(t)
 	t.Run("the states", func(t *testing.T) { testStates(t, s) })
+	t.Run("a certificate that expired", func(t *testing.T) {
+		stop()
+		directory := t.TempDir()
+		require.NoError(t, certs.WriteLocal(directory, time.Now().AddDate(-20, 0, 0)))
+		expired := s.run(t, func(settings *config.WebhookConfig) {
+			settings.Certificates = config.Certificates{Mode: config.CertificatesFromFiles, Directory: directory}
+		})
+		s.reaches(t, chart.Namespace, v1alpha1.GuardName, v1alpha1.StateError, "CertificateValid", "Expired", "the serving certificate expired on 20")
+		expired()
+		stop = s.run(whole)
+		s.ready(t)
+	})
 	t.Run("one in the wrong place", func(t *testing.T) {
 		s.apply(t, `{apiVersion: extauth-guard.io/v1alpha1, kind: ExtAuthGuard, metadata: {name: default, namespace: shop}, spec: {policy: {defaultAuthorizers: [corp]}}}`)
 		s.reaches(t, "shop", "default", v1alpha1.StateWarning, "Ready", "NotTheOne", "only the ExtAuthGuard default in the namespace of the installation counts")
@@ -167,7 +182,7 @@ func testStates(t *testing.T, s *stage) {
 
 // What the spec says takes effect at the next admission; what is not valid does not.
 func testSpec(t *testing.T, s *stage, stop func()) {
-	whole := t // the replica that is started again outlives its subtest
+	whole := t
 	const guard = v1alpha1.GuardName
 	s.injects(t, "oauth2-proxy")
 	require.NoError(t, s.policy(t, "{defaultAuthorizers: [corp]}"))

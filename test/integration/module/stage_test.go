@@ -178,7 +178,7 @@ func (s *stage) byDashboard(t *testing.T) {
 
 // run starts a replica as the manifest configures it, under the permissions that the
 // manifest gives its ServiceAccount, and returns a function that ends it.
-func (s *stage) run(t *testing.T) (stop func()) {
+func (s *stage) run(t *testing.T, changes ...func(*config.WebhookConfig)) (stop func()) {
 	t.Helper()
 	written, err := s.typed.CoreV1().ConfigMaps(chart.Namespace).Get(t.Context(), "extauth-guard", metav1.GetOptions{})
 	require.NoError(t, err)
@@ -186,6 +186,9 @@ func (s *stage) run(t *testing.T) (stop func()) {
 	require.NoError(t, err)
 	require.Equal(t, config.Module{Enabled: true, Namespace: chart.Namespace}, settings.Module)
 	settings.Server, settings.Probes, settings.Metrics = s.local.Server, s.local.Probes, s.local.Metrics
+	for _, change := range changes {
+		change(&settings)
+	}
 	manager, err := serve.NewManager(s.plane.AsServiceAccount(chart.Namespace, "extauth-guard"), settings, logr.Discard())
 	require.NoError(t, err)
 	ctx, cancel := context.WithCancel(t.Context())
