@@ -61,6 +61,8 @@ func TestTheGuardGoesOverTheFile(t *testing.T) {
 	require.True(t, h.Remove(types.NamespacedName{Namespace: "release", Name: "default"}))
 	assert.Equal(t, before, h.Settings(), "gone")
 	assert.False(t, h.Remove(types.NamespacedName{Namespace: "release", Name: "default"}))
+	assert.False(t, h.Set(guard(t, "{names: Mine}"), nil), "what was before it went counts no more")
+	assert.Nil(t, h.Guards()[0].Applied)
 }
 
 func TestAnInvalidGuardChangesNothing(t *testing.T) {

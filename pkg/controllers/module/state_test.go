@@ -201,13 +201,13 @@ func TestTheState(t *testing.T) {
 
 func TestOfSeveralFaultsTheWorstCounts(t *testing.T) {
 	seen, guard := wellSeen(t), wellMeant()
-	seen.Coverage, seen.Istios, seen.Hooks.Mutating = nil, 2, nil
+	seen.Coverage, seen.Registry, seen.Hooks.Mutating = nil, policy.UnknownRegistryBecause("there is no Istio CR"), nil
 	got := module.Status(guard, seen)
 	assert.Equal(t, v1alpha1.StateError, got.State)
 	why := meta.FindStatusCondition(got.Conditions, module.Ready)
 	require.NotNil(t, why)
-	assert.Equal(t, module.ReasonNotRegistered, why.Reason)
-	assert.Contains(t, why.Message, "(and 2 more: see the other conditions)")
+	assert.Equal(t, module.ReasonNotRegistered, why.Reason, "of two the first")
+	assert.Contains(t, why.Message, "(and 3 more: see the other conditions)")
 }
 
 func TestWhatAStatusKeeps(t *testing.T) {
