@@ -3,7 +3,7 @@
 
 // Package docs holds the documentation to what there is: its links lead somewhere,
 // every page is in the index, and its commands have flags, values and targets that
-// exist. The commands are read, not run.
+// exist. Here the commands are read; test/integration/docs runs them.
 package docs
 
 import (
