@@ -33,6 +33,9 @@ const (
 	Tolerance = 0.01
 )
 
+// Pictured is the font of the pictures that are kept. Debian's packages bring it along.
+const Pictured = "DejaVu Sans"
+
 // Font returns the family of the font that the heading is drawn with. Pictures are
 // comparable only where it is the same: every line has another length with another.
 func Font(ctx context.Context) (string, error) {
@@ -132,9 +135,9 @@ func read(file string) (image.Image, error) {
 	return png.Decode(bytes.NewReader(raw))
 }
 
-// write writes a picture small: in at most 64 colours.
+// write writes a picture small: in at most 32 colours.
 func write(file string, picture image.Image) error {
-	few := image.NewPaletted(picture.Bounds(), frequent(picture, 64))
+	few := image.NewPaletted(picture.Bounds(), frequent(picture, 32))
 	for y := few.Rect.Min.Y; y < few.Rect.Max.Y; y++ {
 		for x := few.Rect.Min.X; x < few.Rect.Max.X; x++ {
 			few.Set(x, y, picture.At(x, y))

@@ -19,9 +19,6 @@ import (
 
 var update = flag.Bool("update", false, "keep the pictures as they are now")
 
-// pictured is the font of the pictures that are kept.
-const pictured = "DejaVu Sans"
-
 // writeScene writes a report with a host of each verdict, short and long.
 func writeScene(t *testing.T) string {
 	t.Helper()
@@ -104,8 +101,8 @@ func TestScreens(t *testing.T) {
 			assert.Equal(t, want, arrangement, "lines of tiles, and of a host's cells")
 			family, err := chromium.Font(ctx)
 			require.NoError(t, err)
-			if family != pictured {
-				t.Skipf("the picture is not compared: this machine draws the page with %q, and the one that is kept has %s", family, pictured)
+			if family != chromium.Pictured {
+				t.Skipf("the picture is not compared: this machine draws the page with %q, and the one that is kept has %s", family, chromium.Pictured)
 			}
 			chromium.Compare(t, filepath.Join("testdata", screen.String()+".png"), shot, *update)
 		})

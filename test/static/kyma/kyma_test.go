@@ -48,25 +48,33 @@ type answers struct {
 	Schemas []bool `json:"schemas"`
 }
 
-// ask has node answer. The test is skipped, with the reason, where that cannot be.
+// ask has the engines answer.
 func ask(t *testing.T, questions []question, judgements []judgement) answers {
+	t.Helper()
+	out := run(t, "evaluate.js", map[string]any{"expressions": append([]question{}, questions...), "schemas": append([]judgement{}, judgements...)})
+	var got answers
+	require.NoError(t, json.Unmarshal(out, &got))
+	require.Len(t, got.Expressions, len(questions))
+	require.Len(t, got.Schemas, len(judgements))
+	return got
+}
+
+// run has node run a script on a value. The test is skipped, with the reason, where that
+// cannot be.
+func run(t *testing.T, script string, value any) []byte {
 	t.Helper()
 	node, err := exec.LookPath("node")
 	if err != nil {
 		t.Skip("skipped: there is no node on this machine, and the dashboard's engines are npm packages")
 	}
-	input, err := json.Marshal(map[string]any{"expressions": append([]question{}, questions...), "schemas": append([]judgement{}, judgements...)})
+	input, err := json.Marshal(value)
 	require.NoError(t, err)
-	command := exec.CommandContext(t.Context(), node, filepath.Join(install(t), "evaluate.js"))
+	command := exec.CommandContext(t.Context(), node, filepath.Join(install(t), script))
 	command.Stdin = bytes.NewReader(input)
 	var out, complaints bytes.Buffer
 	command.Stdout, command.Stderr = &out, &complaints
 	require.NoError(t, command.Run(), "%s", complaints.String())
-	var got answers
-	require.NoError(t, json.Unmarshal(out.Bytes(), &got))
-	require.Len(t, got.Expressions, len(questions))
-	require.Len(t, got.Schemas, len(judgements))
-	return got
+	return out.Bytes()
 }
 
 // install installs the packages of the lock file into a directory of the test.
@@ -77,7 +85,7 @@ func install(t *testing.T) string {
 		t.Skip("skipped: there is no npm on this machine to install jsonata and ajv with")
 	}
 	directory := t.TempDir()
-	for _, name := range []string{"package.json", "package-lock.json", "evaluate.js"} {
+	for _, name := range []string{"package.json", "package-lock.json", "evaluate.js", "preview.js"} {
 		raw, err := os.ReadFile(checkout.Path(t, "test/static/kyma/node/"+name))
 		require.NoError(t, err)
 		require.NoError(t, os.WriteFile(filepath.Join(directory, name), raw, 0o600))

@@ -35,7 +35,10 @@ async function main() {
   fs.writeSync(1, JSON.stringify(answers));
 }
 
-main().catch((error) => {
-  console.error(error);
-  process.exit(1);
-});
+module.exports = { evaluate };
+if (require.main === module) {
+  main().catch((error) => {
+    console.error(error);
+    process.exit(1);
+  });
+}
