@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"image"
 	"image/color"
+	"image/draw"
 	"image/png"
 	"math"
 	"os"
@@ -92,11 +93,12 @@ func Compare(t testing.TB, file string, shot []byte, update bool) {
 // sizes differ by more than a few lines differ in everything that only one of them has.
 func Difference(a, b image.Image) float64 {
 	wide, high := max(a.Bounds().Dx(), b.Bounds().Dx()), max(a.Bounds().Dy(), b.Bounds().Dy())
+	left, right := pixels(a), pixels(b)
 	all, differ := 0, 0
 	for y := 0; y < high; y += cell {
 		for x := 0; x < wide; x += cell {
 			all++
-			one, two := mean(a, x, y), mean(b, x, y)
+			one, two := mean(left, x, y), mean(right, x, y)
 			for channel := range one {
 				if math.Abs(one[channel]-two[channel]) > far {
 					differ++
@@ -109,22 +111,32 @@ func Difference(a, b image.Image) float64 {
 }
 
 // mean is the mean colour of a square. Outside the picture it is like nothing else.
-func mean(of image.Image, x, y int) [3]float64 {
-	square := image.Rect(x, y, x+cell, y+cell).Intersect(of.Bounds())
+func mean(of *image.RGBA, x, y int) [3]float64 {
+	square := image.Rect(x, y, x+cell, y+cell).Intersect(of.Rect)
 	if square.Empty() {
 		return [3]float64{-255, -255, -255}
 	}
 	var sum [3]float64
 	for y := square.Min.Y; y < square.Max.Y; y++ {
 		for x := square.Min.X; x < square.Max.X; x++ {
-			red, green, blue, _ := of.At(x, y).RGBA()
-			for channel, value := range []uint32{red, green, blue} {
-				sum[channel] += float64(value >> 8)
+			at := of.PixOffset(x, y)
+			for channel := range sum {
+				sum[channel] += float64(of.Pix[at+channel])
 			}
 		}
 	}
-	pixels := float64(square.Dx() * square.Dy())
-	return [3]float64{sum[0] / pixels, sum[1] / pixels, sum[2] / pixels}
+	count := float64(square.Dx() * square.Dy())
+	return [3]float64{sum[0] / count, sum[1] / count, sum[2] / count}
+}
+
+// pixels is the picture in the form in which looking at a pixel costs nothing.
+func pixels(of image.Image) *image.RGBA {
+	if already, ok := of.(*image.RGBA); ok {
+		return already
+	}
+	out := image.NewRGBA(of.Bounds())
+	draw.Draw(out, out.Rect, of, out.Rect.Min, draw.Src)
+	return out
 }
 
 func read(file string) (image.Image, error) {
