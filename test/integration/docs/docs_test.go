@@ -6,9 +6,9 @@
 // stand-ins for the hosts that the pages name.
 //
 // A page is a session in a directory of its own. What the pages suppose to be there is in
-// testdata: world.yaml in the cluster, files in the directory. No Pod runs, so that the
-// webhooks of an installation are taken out at once, and Helm neither waits nor runs
-// hooks. A block that cannot run has a mark with the reason before it:
+// testdata: world.yaml in the cluster, files in the directory. No Pod runs: the webhooks
+// of an installation are answered by a replica beside the cluster, and Helm neither waits
+// nor runs hooks. A block that cannot run has a mark with the reason before it:
 //
 //	<!-- not run: needs a kubelet -->
 package docs
@@ -76,8 +76,11 @@ func TestTheCommandsOfTheDocsRun(t *testing.T) {
 		cluster := start(t, tools, net)
 		for _, page := range journey() {
 			t.Run(page, func(t *testing.T) { run += session{cluster, t.TempDir()}.page(t, page, blocks[page]) })
-			// The first step of an end is that no APIRule uses the authorizer.
-			cluster.must(t, "kubectl delete apirules --all --all-namespaces")
+			if page == journey()[0] {
+				assert.Equal(t, "oauth2-proxy", cluster.must(t, `kubectl -n shop get apirule httpbin --output jsonpath='{.spec.rules[0].extAuth.authorizers[0]}'`), "the page protects it")
+				// The first step of an end is that no APIRule uses the authorizer.
+				cluster.must(t, "kubectl delete apirules --all --all-namespaces")
+			}
 		}
 	})
 	t.Logf("%d commands ran", run)

@@ -4,6 +4,7 @@
 package docs
 
 import (
+	"encoding/json"
 	"fmt"
 	"os"
 	"os/exec"
@@ -17,6 +18,8 @@ import (
 
 	"github.com/extauth-guard/extauth-guard/test/harness/checkout"
 	"github.com/extauth-guard/extauth-guard/test/harness/controlplane"
+	"github.com/extauth-guard/extauth-guard/test/harness/guard"
+	"github.com/extauth-guard/extauth-guard/test/harness/kyma"
 )
 
 // tools are the programs that the pages use, in one directory.
@@ -30,8 +33,8 @@ type tools struct {
 // directory of the tools.
 //
 //   - helm installs the chart of the checkout where a page names a release. It does not
-//     wait and runs no hooks, since no Pod runs, and takes out the webhooks that nobody
-//     would answer.
+//     wait and runs no hooks, since no Pod runs, and points the webhooks to a replica
+//     that the test runs.
 //   - kubectl is itself, but does not wait for a namespace that nobody empties.
 //   - kustomize is kubectl's.
 //   - make says what it would do: the target has to exist.
@@ -50,9 +53,11 @@ while (($#)); do
   shift
 done
 case $name in install | upgrade | uninstall) args+=(--no-hooks) ;; esac
+# Helm would merge the chart's service into what points to the replica.
+[[ $name != upgrade ]] || kubectl delete mutatingwebhookconfiguration,validatingwebhookconfiguration extauth-guard >/dev/null
 "$TOOLS/real/helm" "${args[@]}"
 case $name in install | upgrade)
-  for kind in mutating validating; do kubectl patch ${kind}webhookconfiguration extauth-guard --type merge --patch '{"webhooks": []}' >/dev/null; done ;;
+  for kind in mutating validating; do kubectl patch ${kind}webhookconfiguration extauth-guard --type merge --patch-file "$HOME/$kind.json" >/dev/null; done ;;
 esac`,
 		"kubectl":   `case "$*" in "delete namespace"*) set -- "$@" --wait=false ;; esac; exec "$TOOLS/real/kubectl" "$@"`,
 		"kustomize": `[ "$1" = build ] && exec kubectl kustomize "$2"`,
@@ -68,7 +73,7 @@ func build(t *testing.T) tools {
 	made := tools{directory: t.TempDir()}
 	made.chart = filepath.Join(made.directory, "chart")
 	genuine := filepath.Join(made.directory, "real")
-	succeed(t, root, "go", "build", "-o", made.directory+"/", "./cmd/kubectl-extauth", "./cmd/bootstrap")
+	succeed(t, root, "go", "build", "-o", made.directory+"/", "./cmd/kubectl-extauth", "./cmd/bootstrap", "./cmd/webhook")
 	// helm template supposes the Kubernetes that helm was linked with.
 	const kubernetes = "-X helm.sh/helm/v3/pkg/chartutil.k8sVersionMajor=1 -X helm.sh/helm/v3/pkg/chartutil.k8sVersionMinor=37"
 	succeed(t, filepath.Join(root, "test/integration/docs/helm"), "go", "build", "-ldflags", kubernetes, "-o", genuine+"/", "helm.sh/helm/v3/cmd/helm")
@@ -114,7 +119,31 @@ func start(t *testing.T, tools tools, net internet) *cluster {
 	}
 	c.must(t, "kubectl apply -f "+checkout.Path(t, "test/integration/docs/testdata/world.yaml"))
 	c.must(t, `kubectl patch apirule httpbin --subresource status --type merge --patch '{"status": {"state": "Ready", "lastProcessedTime": "2026-11-30T12:00:00Z"}}'`)
+	c.replica(t)
 	return c
+}
+
+// replica runs the webhook as it ships, beside the cluster, and writes for helm what the
+// API server has to know of it. Its controllers are off. It needs the CRD of the chart,
+// which Helm takes over when it is marked as Helm's.
+func (c *cluster) replica(t *testing.T) {
+	t.Helper()
+	c.must(t, "helm template "+release+` --show-only templates/crds.yaml | kubectl apply --server-side -f -
+kubectl annotate crd extauthpolicies.extauth-guard.io meta.helm.sh/release-name=extauth-guard meta.helm.sh/release-namespace=extauth-guard
+kubectl label --overwrite crd extauthpolicies.extauth-guard.io app.kubernetes.io/managed-by=Helm`)
+	settings, err := guard.Settings(t.Context(), filepath.Join(c.home, "tls"))
+	require.NoError(t, err)
+	kyma.WithoutControllers(&settings)
+	process, err := guard.Run(t.Context(), filepath.Join(c.tools.directory, "webhook"), filepath.Join(c.home, ".kube/config"), c.home, settings)
+	require.NoError(t, err)
+	t.Cleanup(process.Stop)
+	registration, err := guard.Registration(settings)
+	require.NoError(t, err)
+	for kind, webhooks := range map[string]any{"mutating": registration.Mutating().Webhooks, "validating": registration.Validating().Webhooks} {
+		raw, err := json.Marshal(map[string]any{"webhooks": webhooks})
+		require.NoError(t, err)
+		require.NoError(t, os.WriteFile(filepath.Join(c.home, kind+".json"), raw, 0o600))
+	}
 }
 
 func exists(path string) bool {
@@ -130,11 +159,12 @@ func (c *cluster) environment() []string {
 	}
 }
 
-// must runs a command that has to succeed.
-func (c *cluster) must(t *testing.T, command string) {
+// must runs a command that has to succeed, and returns what it prints.
+func (c *cluster) must(t *testing.T, command string) string {
 	t.Helper()
 	out, code := session{c, t.TempDir()}.run(t, command)
 	require.Zero(t, code, "%s: %s", command, out)
+	return out
 }
 
 // release is the chart, and where the pages install it.
