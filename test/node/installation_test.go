@@ -79,6 +79,15 @@ func (c *cluster) registered(t *testing.T) {
 	results, err := c.typed.CoreV1().ConfigMaps(chart.Namespace).Get(t.Context(), "extauth-guard-bootstrap", metav1.GetOptions{})
 	require.NoError(t, err)
 	assert.Equal(t, "Done", results.Data["outcome"], results.Data["result.json"])
+	assert.Equal(t, []any{"corporate", "oauth2-proxy"}, c.authorizers(t))
+	accounts, err := c.typed.CoreV1().ServiceAccounts(chart.Namespace).List(t.Context(), metav1.ListOptions{LabelSelector: "app.kubernetes.io/component=bootstrap"})
+	require.NoError(t, err)
+	assert.Empty(t, accounts.Items, "the job's account lives as long as the job")
+}
+
+// authorizers are the names in the Istio CR, in their order.
+func (c *cluster) authorizers(t *testing.T) []any {
+	t.Helper()
 	cr, err := c.untyped.Resource(istios).Namespace("kyma-system").Get(t.Context(), "default", metav1.GetOptions{})
 	require.NoError(t, err)
 	list, _, err := unstructured.NestedSlice(cr.Object, "spec", "config", "authorizers")
@@ -87,10 +96,7 @@ func (c *cluster) registered(t *testing.T) {
 	for _, entry := range list {
 		names = append(names, entry.(map[string]any)["name"])
 	}
-	assert.Equal(t, []any{"corporate", "oauth2-proxy"}, names)
-	accounts, err := c.typed.CoreV1().ServiceAccounts(chart.Namespace).List(t.Context(), metav1.ListOptions{LabelSelector: "app.kubernetes.io/component=bootstrap"})
-	require.NoError(t, err)
-	assert.Empty(t, accounts.Items, "the job's account lives as long as the job")
+	return names
 }
 
 // outside tells the end-to-end suite of the issuer and of its application.

@@ -32,7 +32,8 @@ func TestInstallations(t *testing.T) {
 	require.True(t, t.Run("with a certificate of our own", func(t *testing.T) { ownCertificate(t, c, plain) }), "the next begins where it ends")
 	require.True(t, t.Run("with cert-manager", func(t *testing.T) { withCertManager(t, c, plain) }), "the next begins where it ends")
 	require.True(t, t.Run("without Helm", func(t *testing.T) { withoutHelm(t, c) }), "the next begins where it ends")
-	t.Run("as a module of Kyma", func(t *testing.T) { asModule(t, c) })
+	require.True(t, t.Run("as a module of Kyma", func(t *testing.T) { asModule(t, c) }), "the next begins where it ends")
+	t.Run("the job undoes what it did", func(t *testing.T) { undone(t, c, plain) })
 }
 
 func ownCertificate(t *testing.T, c *cluster, plain map[string]any) {

@@ -12,8 +12,10 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
+	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/utils/ptr"
 
@@ -169,26 +171,41 @@ func TestThePermissionsOfTheBootstrapJob(t *testing.T) {
 	for _, name := range []string{"client-credentials", "authorization-code", "everything"} {
 		t.Run(name, func(t *testing.T) {
 			rendering := documented(t)[name]
-			want := map[string]bool{}
-			for _, permission := range steps.Permissions(bootstrapConfig(t, rendering)) {
-				want[permission.String()] = true
-			}
-			const lock = "extauth-guard-bootstrap"
-			for _, own := range []steps.Permission{
-				{Group: "coordination.k8s.io", Resource: "leases", Verb: "list"},
-				{Group: "coordination.k8s.io", Resource: "leases", Verb: "create"},
-				{Group: "coordination.k8s.io", Resource: "leases", Name: lock, Verb: "get"},
-				{Group: "coordination.k8s.io", Resource: "leases", Name: lock, Verb: "update"},
-				{Resource: "configmaps", Verb: "create"},
-				{Resource: "configmaps", Name: lock, Verb: "get"},
-				{Resource: "configmaps", Name: lock, Verb: "update"},
-			} {
-				own.Namespace = chart.Namespace
-				want[own.String()] = true
-			}
-			assert.Empty(t, cmp.Diff(want, granted(t, rendering, lock)), "(-code +chart)")
+			assert.Empty(t, cmp.Diff(needed(steps.Permissions(bootstrapConfig(t, rendering))), granted(t, rendering, bootstrapJob)), "(-code +chart)")
+		})
+		t.Run(name+", uninstall", func(t *testing.T) {
+			rendering := documentedFile(t, "testdata/"+name+".values.yaml", func(values map[string]any) {
+				require.NoError(t, unstructured.SetNestedField(values, "Uninstall", "bootstrap", "action"))
+			})
+			assert.Empty(t, cmp.Diff(needed(steps.UninstallPermissions(bootstrapConfig(t, rendering))), granted(t, rendering, bootstrapJob)), "(-code +chart)")
+			job := read[batchv1.Job](t, rendering, "Job", chart.Namespace, bootstrapJob)
+			assert.Equal(t, []string{"/bootstrap", "uninstall", "--config", "/etc/extauth-guard/config.yaml"}, job.Spec.Template.Spec.Containers[0].Command)
 		})
 	}
+}
+
+// bootstrapJob is the name of the job, of its account, its roles and its lock.
+const bootstrapJob = "extauth-guard-bootstrap"
+
+// needed are permissions of steps, with those for the lock and the results.
+func needed(of []steps.Permission) map[string]bool {
+	want := map[string]bool{}
+	for _, permission := range of {
+		want[permission.String()] = true
+	}
+	for _, own := range []steps.Permission{
+		{Group: "coordination.k8s.io", Resource: "leases", Verb: "list"},
+		{Group: "coordination.k8s.io", Resource: "leases", Verb: "create"},
+		{Group: "coordination.k8s.io", Resource: "leases", Name: bootstrapJob, Verb: "get"},
+		{Group: "coordination.k8s.io", Resource: "leases", Name: bootstrapJob, Verb: "update"},
+		{Resource: "configmaps", Verb: "create"},
+		{Resource: "configmaps", Name: bootstrapJob, Verb: "get"},
+		{Resource: "configmaps", Name: bootstrapJob, Verb: "update"},
+	} {
+		own.Namespace = chart.Namespace
+		want[own.String()] = true
+	}
+	return want
 }
 
 // granted returns what the roles of a name allow, in the words of a permission.

@@ -30,15 +30,24 @@ func documented(t *testing.T) map[string]chart.Rendering {
 	require.NotEmpty(t, files)
 	all := map[string]chart.Rendering{}
 	for _, file := range files {
-		raw, err := os.ReadFile(file)
-		require.NoError(t, err)
-		values, err := chart.ReadValues(raw)
-		require.NoError(t, err, file)
-		rendering, err := chart.Render(chart.Options{Values: values, APIVersions: everywhere})
-		require.NoError(t, err, file)
-		all[strings.TrimSuffix(filepath.Base(file), ".values.yaml")] = rendering
+		all[strings.TrimSuffix(filepath.Base(file), ".values.yaml")] = documentedFile(t, file, nil)
 	}
 	return all
+}
+
+// documentedFile renders the values of a file after a change; nil is none.
+func documentedFile(t *testing.T, file string, change func(values map[string]any)) chart.Rendering {
+	t.Helper()
+	raw, err := os.ReadFile(file)
+	require.NoError(t, err)
+	values, err := chart.ReadValues(raw)
+	require.NoError(t, err, file)
+	if change != nil {
+		change(values)
+	}
+	rendering, err := chart.Render(chart.Options{Values: values, APIVersions: everywhere})
+	require.NoError(t, err, file)
+	return rendering
 }
 
 func TestGoldens(t *testing.T) {
